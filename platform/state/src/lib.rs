@@ -1,0 +1,28 @@
+//! The one place where the cloud's truth is kept, and how rooms reach it.
+//!
+//! - [`Store`]: ordered keys, one revision, transactions, watch, leases; the backends stand behind it.
+//! - [`State`]: what rooms use. Typed records in tables, read from a [`Snapshot`] in memory that follows
+//!   the store's watch; changed by transactions ([`Txn`]) whose reads become conditions.
+//!
+//! Rooms never see keys, backends or revisions of others.
+
+pub mod backend;
+mod cache;
+mod lane;
+mod record;
+mod session;
+mod snapshot;
+mod state;
+mod store;
+mod txn;
+
+pub use store::{
+    Batch, Change, Condition, Item, Key, LeaseId, MAX_KEY, MAX_OPERATIONS, MAX_TRANSACTION,
+    MAX_VALUE, Outcome, Reading, Store, Transaction, Watch, WatchEnd, Write, prefix_end,
+};
+pub use cache::Notice;
+pub use record::{Index, Record, Schema, Scope, reserved_names};
+pub use session::{Session, SessionRecord};
+pub use snapshot::{Entry, Snapshot};
+pub use state::State;
+pub use txn::Txn;

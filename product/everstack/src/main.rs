@@ -1,0 +1,2 @@
+//! Everstack.
+fn main() {}
