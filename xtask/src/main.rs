@@ -1,2 +1,54 @@
-//! The project commands.
-fn main() {}
+//! The project's own commands: `cargo xtask demo`, `test`, `lint`, `conformance`, `setup`.
+//! One file a command; what they share is named after the thing it handles. This program needs
+//! nothing but Rust and gcc to be built, because it is what installs the rest.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for the person at the keyboard: it has no World, and talking is its work"
+)]
+
+mod args;
+mod debian;
+mod failure;
+mod project;
+mod say;
+mod setup;
+mod shell;
+
+use std::process::ExitCode;
+
+use args::Args;
+use failure::{Failure, Result};
+use project::Project;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  setup [--yes] [purpose…]    installs the Debian packages that the other commands need
+";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let command = words.next();
+    match run(command.as_deref(), Args::new(words)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Option<&str>, args: Args) -> Result<()> {
+    let project = Project::find()?;
+    match command {
+        Some("setup") => setup::run(&project, args),
+        None | Some("help" | "--help" | "-h") => {
+            say::line(HELP.trim_end());
+            Ok(())
+        }
+        Some(other) => Err(Failure::new(format!("there is no command `{other}`\n{HELP}"))),
+    }
+}
