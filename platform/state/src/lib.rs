@@ -8,6 +8,7 @@
 
 pub mod backend;
 mod cache;
+pub mod conformance;
 mod lane;
 mod record;
 mod session;
