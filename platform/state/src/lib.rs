@@ -9,13 +9,18 @@
 pub mod backend;
 mod cache;
 pub mod conformance;
+pub mod faulty;
 mod lane;
 mod record;
+pub mod seal;
 mod session;
 mod snapshot;
 mod state;
 mod store;
 mod txn;
+
+#[cfg(test)]
+mod state_tests;
 
 pub use store::{
     Batch, Change, Condition, Item, Key, LeaseId, MAX_KEY, MAX_OPERATIONS, MAX_TRANSACTION,

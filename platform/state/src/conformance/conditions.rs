@@ -46,8 +46,7 @@ pub async fn unchanged(bench: Bench) {
     bench.conflicts(vec![bench.unchanged("a", Revision(1))], write()).await;
     let first = bench.put("a", "1").await;
     bench.done(vec![bench.unchanged("a", first)], write()).await;
-    let second =
-        bench.done(vec![bench.unchanged("a", first)], vec![bench.write("a", "2")]).await;
+    let second = bench.done(vec![bench.unchanged("a", first)], vec![bench.write("a", "2")]).await;
     bench.conflicts(vec![bench.unchanged("a", first)], write()).await;
     bench.conflicts(vec![bench.unchanged("a", Revision(second.0 + 1))], write()).await;
     bench.done(vec![bench.unchanged("a", second)], write()).await;
@@ -120,8 +119,7 @@ pub async fn all_or_nothing(bench: Bench) {
             let mut conditions =
                 vec![bench.absent("c"), bench.unchanged("a", first), bench.empty("x/")];
             conditions.insert(at, broken.clone());
-            let writes =
-                vec![bench.write("a", "2"), bench.erase("b"), bench.write("c", "2")];
+            let writes = vec![bench.write("a", "2"), bench.erase("b"), bench.write("c", "2")];
             bench.conflicts(conditions, writes).await;
         }
     }

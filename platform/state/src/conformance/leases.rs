@@ -22,9 +22,8 @@ pub async fn keys_vanish_together(bench: Bench) {
     let start = bench.revision().await;
     let mut watch = bench.watch(start).await;
     for part in 0..3 {
-        let writes = (0..60)
-            .map(|n| bench.write_leased(&format!("{part}/{n}"), "x", Some(lease)))
-            .collect();
+        let writes =
+            (0..60).map(|n| bench.write_leased(&format!("{part}/{n}"), "x", Some(lease))).collect();
         bench.done(vec![], writes).await;
     }
     bench.put("stays", "x").await;

@@ -232,11 +232,7 @@ impl Bench {
     }
 
     /// Runs these at once; panics of theirs are ours.
-    async fn at_once<T: Send + 'static>(
-        &self,
-        count: u64,
-        work: impl AsyncWork<T>,
-    ) -> Vec<T> {
+    async fn at_once<T: Send + 'static>(&self, count: u64, work: impl AsyncWork<T>) -> Vec<T> {
         let tasks: Vec<_> =
             (0..count).map(|n| self.world.spawn("conformance", work(self.clone(), n))).collect();
         let mut results = Vec::new();
