@@ -16,6 +16,16 @@ impl Failure {
         Self(text.into())
     }
 
+    /// A failure about which everything was said already.
+    pub fn silent() -> Self {
+        Self(String::new())
+    }
+
+    /// Whether nothing is left to be said.
+    pub fn is_silent(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds what the person can do about it.
     pub fn hint(self, text: &str) -> Self {
         Self(format!("{}\n{text}", self.0))

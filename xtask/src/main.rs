@@ -10,12 +10,18 @@
 )]
 
 mod args;
+mod cloud;
 mod debian;
+mod demo;
 mod failure;
+mod image;
+mod lint;
 mod project;
 mod say;
 mod setup;
 mod shell;
+mod test;
+mod venv;
 
 use std::process::ExitCode;
 
@@ -26,6 +32,11 @@ use project::Project;
 const HELP: &str = "\
 cargo xtask <command>
 
+  demo [--yes] [--once]       from nothing to a virtual machine at its login prompt;
+                              --once stops everything afterwards
+  test [filter] [--yes] [--group unit|real]
+                              all tests; the real ones start QEMU and etcd and need root
+  lint [--guards]             the guards, formatting and clippy
   setup [--yes] [purpose…]    installs the Debian packages that the other commands need
 ";
 
@@ -35,7 +46,9 @@ fn main() -> ExitCode {
     match run(command.as_deref(), Args::new(words)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            if !failure.is_silent() {
+                eprintln!("{failure}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -44,6 +57,9 @@ fn main() -> ExitCode {
 fn run(command: Option<&str>, args: Args) -> Result<()> {
     let project = Project::find()?;
     match command {
+        Some("demo") => demo::run(&project, args),
+        Some("test") => test::run(&project, args),
+        Some("lint") => lint::run(&project, args),
         Some("setup") => setup::run(&project, args),
         None | Some("help" | "--help" | "-h") => {
             say::line(HELP.trim_end());

@@ -183,8 +183,8 @@ fn ended(status: ExitStatus) -> String {
     }
 }
 
-/// A new empty log. The old one is removed first: it may be another user's.
-fn fresh(log: &Path) -> Result<File> {
+/// A new empty log file. The old one is removed first: it may be another user's.
+pub fn fresh(log: &Path) -> Result<File> {
     if let Some(folder) = log.parent() {
         fs::create_dir_all(folder).at(folder)?;
     }
