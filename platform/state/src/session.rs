@@ -18,7 +18,7 @@ use crate::{
 /// A controller that is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRecord {
-    /// New at each start of the controller.
+    /// [`State::incarnation`]: new at each start of the controller.
     pub incarnation: String,
     /// When it began.
     pub since: Timestamp,
@@ -48,7 +48,7 @@ impl Session {
     pub async fn begin(state: &State, ttl: Duration, address: &str) -> Result<Session> {
         let session = Session { state: state.clone(), ttl, renewed: Arc::default() };
         let record = SessionRecord {
-            incarnation: state.world().hex_id(),
+            incarnation: state.incarnation().to_owned(),
             since: state.world().wall(),
             address: address.to_owned(),
         };

@@ -73,6 +73,8 @@ pub(crate) struct Guard {
 struct Table {
     rows: OrdMap<Arc<str>, Row>,
     indexes: OrdSet<(u8, Arc<str>, Arc<str>)>,
+    /// The revision that last changed it, or a later one.
+    changed: Revision,
 }
 
 /// The state as of one revision.
@@ -96,6 +98,10 @@ impl Snapshot {
             snapshot.put(item);
         }
         snapshot.revision = revision;
+        // What was deleted before is not known.
+        for table in snapshot.tables.iter_mut() {
+            table.changed = revision;
+        }
         snapshot
     }
 
@@ -103,7 +109,7 @@ impl Snapshot {
         for change in &batch.changes {
             match change {
                 Change::Put(item) => self.put(item),
-                Change::Deleted(key) => self.remove(key),
+                Change::Deleted(key) => self.remove(key, batch.revision),
             }
         }
         self.revision = batch.revision;
@@ -133,6 +139,7 @@ impl Snapshot {
                 }
                 let row = Row { created: item.created, modified: item.modified, content };
                 table.rows.insert(id, row);
+                table.changed = table.changed.max(item.modified);
             }
             Place::Guard => {
                 let guard = Guard { value: item.value.clone(), modified: item.modified };
@@ -142,13 +149,14 @@ impl Snapshot {
         }
     }
 
-    fn remove(&mut self, key: &Key) {
+    fn remove(&mut self, key: &Key, revision: Revision) {
         let schema = self.schema.clone();
         match record::place(&schema, key) {
             Place::Record { table: number, id } => {
                 self.forget_indexes(number, id);
                 if let Some(table) = self.tables.get_mut(number) {
                     table.rows.remove(id);
+                    table.changed = table.changed.max(revision);
                 }
             }
             Place::Guard => drop(self.guards.remove(key)),
@@ -169,6 +177,12 @@ impl Snapshot {
     /// The revision that this is the state of.
     pub fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// A revision since which no record of this table has changed: what was made from the table at this
+    /// revision or later is still right.
+    pub fn changed<T: Record>(&self) -> Revision {
+        self.table::<T>().changed
     }
 
     pub(crate) fn schema(&self) -> &Schema {

@@ -28,6 +28,7 @@ struct Inner {
     world: World,
     store: Arc<dyn Store>,
     name: String,
+    incarnation: String,
     era: Era,
     cache: Arc<Cache>,
     slots: Mutex<Slots>,
@@ -65,6 +66,7 @@ impl State {
         let era = era(&world, &*store).await?;
         let cache = Cache::open(world.clone(), store.clone(), schema).await?;
         Ok(State(Arc::new(Inner {
+            incarnation: world.hex_id(),
             world,
             store,
             name: name.to_owned(),
@@ -83,6 +85,11 @@ impl State {
     /// This controller's name.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// New at each start of this controller.
+    pub fn incarnation(&self) -> &str {
+        &self.0.incarnation
     }
 
     /// This life of the store.

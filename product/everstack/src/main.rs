@@ -1,2 +1,2 @@
-//! Everstack.
+//! The `everstack` program.
 fn main() {}
