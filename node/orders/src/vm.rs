@@ -75,7 +75,35 @@ pub struct VmSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigDrive {
     /// Such as `openstack/latest/meta_data.json`.
+    #[serde(with = "as_base64")]
     pub files: Map<String, bytes::Bytes>,
+}
+
+/// File contents as base64: in JSON, bytes would be a list of numbers, four times as long.
+mod as_base64 {
+    use base::Map;
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(
+        files: &Map<String, Bytes>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(files.iter().map(|(path, bytes)| (path, BASE64_STANDARD.encode(bytes))))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Map<String, Bytes>, D::Error> {
+        Map::<String, String>::deserialize(deserializer)?
+            .into_iter()
+            .map(|(path, text)| match BASE64_STANDARD.decode(text) {
+                Ok(bytes) => Ok((path, bytes.into())),
+                Err(_) => Err(D::Error::custom(format!("the content of {path} is not base64"))),
+            })
+            .collect()
+    }
 }
 
 /// What a node sees of one machine.
@@ -101,7 +129,7 @@ pub struct VmReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum VmState {
-    /// Its image is fetched or its disk is made.
+    /// On its way to running: its image is fetched, its disk is made, it waits to be started (again).
     Preparing,
     /// It runs.
     Running,
