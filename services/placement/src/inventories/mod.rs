@@ -1,0 +1,9 @@
+//! Inventories: how much of each class a provider has. Kept inside the provider's record, so that its
+//! generation covers them.
+//!
+//! Guards: the provider's record (every change), its usage record (a class in use stays), and for each
+//! custom class an edge `placement.class.<name>` → provider, which keeps the class from being deleted.
+
+mod record;
+
+pub use record::{Inventory, MAX_INT, Misfit};

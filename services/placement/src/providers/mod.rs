@@ -1,0 +1,17 @@
+//! Resource providers: things that have resources to give: nodes, and what an administrator makes. They
+//! form trees by their parents.
+//!
+//! ```text
+//! (none) ── create / ensure_node ──▶ here ── delete / remove_node ──▶ (none)
+//!                                     │ ▲
+//!                                     └─┘ every write raises the generation
+//! ```
+//!
+//! Guards: the record; claim `placement.provider-name` → id; edge `placement.provider.<id>` → child, which
+//! keeps a parent from being deleted; the usage record (one in use is not deleted). That a tree has no
+//! loop rests on reading every ancestor as a condition.
+
+pub mod actions;
+mod record;
+
+pub use record::ProviderRecord;
