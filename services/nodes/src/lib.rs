@@ -6,6 +6,8 @@ mod hub;
 mod presence;
 mod record;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use hub::{Hub, HubConfig, Peers};
 pub use record::{NodeRecord, Presence, by_uuid};
