@@ -48,7 +48,7 @@ impl Cloud {
 
     /// Starts one in `target/<name>/state`, which must be empty, and waits until it is ready.
     pub fn start(project: &Project, name: &str, options: &[&str]) -> Result<Self> {
-        let state = project.made(name).join("state");
+        let state = Self::state_of(project, name);
         fs::create_dir_all(&state).at(&state)?;
         let address = free_address()?;
         let log = project.log(&format!("{name}-everstack"));
@@ -87,15 +87,33 @@ impl Cloud {
             .about("start the cloud's caretaker")
     }
 
+    /// Stops and removes the cloud that an earlier run left under this name.
+    pub fn remove_earlier(project: &Project, name: &str) -> Result<()> {
+        let state = Self::state_of(project, name);
+        if !state.exists() {
+            return Ok(());
+        }
+        let step = Step::begin("removing the cloud of an earlier run");
+        Self::down(project, &state).logged(&project.log(&format!("{name}-down")))?;
+        let _ = fs::remove_dir_all(&state);
+        step.done("");
+        Ok(())
+    }
+
+    /// Where the cloud of this name keeps its state.
+    pub fn state_of(project: &Project, name: &str) -> PathBuf {
+        project.made(name).join("state")
+    }
+
     /// The command that stops the cloud of a state directory and removes its state.
-    pub fn down(project: &Project, state: &Path) -> Run {
+    fn down(project: &Project, state: &Path) -> Run {
         project.run(project.everstack()).args(["down", "--wipe", "--state-dir"]).arg(state)
     }
 
     fn wait_ready(&mut self) -> Result<()> {
         let begun = Instant::now();
         loop {
-            if get(self.address, "/readyz").is_ok_and(|answer| answer.status == 200) {
+            if get(self.address, "/readyz").is_ok_and(|status| status == 200) {
                 return Ok(());
             }
             if let Some(status) = self.process.try_wait().about("look at everstack")? {
@@ -126,9 +144,9 @@ impl Cloud {
         &self.state
     }
 
-    /// One of its pages, without a token.
-    pub fn get(&self, path: &str) -> Result<Answer> {
-        get(self.address, path)
+    /// The same in two words.
+    pub fn host_and_port(&self) -> (String, String) {
+        (self.address.ip().to_string(), self.address.port().to_string())
     }
 
     /// The end of what it said, for a failure.
@@ -187,16 +205,8 @@ fn free_address() -> Result<SocketAddr> {
     listener.local_addr().about("find a free port")
 }
 
-/// What a page answered.
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The body as text.
-    pub body: String,
-}
-
-/// The smallest HTTP client that the commands need: one GET, the connection closed after it.
-fn get(address: SocketAddr, path: &str) -> Result<Answer> {
+/// The smallest HTTP client that the commands need: the status of one GET.
+fn get(address: SocketAddr, path: &str) -> Result<u16> {
     let about = || format!("ask http://{address}{path}");
     let limit = Some(Duration::from_secs(10));
     let mut stream = TcpStream::connect(address).about(about())?;
@@ -206,8 +216,6 @@ fn get(address: SocketAddr, path: &str) -> Result<Answer> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).about(about())?;
     let text = String::from_utf8_lossy(&bytes);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
-    let status = status.ok_or_else(|| Failure::new(format!("no HTTP came from {address}")))?;
-    Ok(Answer { status, body: body.to_owned() })
+    let status = text.split(' ').nth(1).and_then(|word| word.parse().ok());
+    status.ok_or_else(|| Failure::new(format!("no HTTP came from {address}")))
 }

@@ -60,16 +60,11 @@ pub fn run(project: &Project, mut args: Args) -> Result<()> {
 
 /// An earlier demo's cloud goes first: names and machines of two would mix.
 fn remove_earlier(project: &Project, yes: bool) -> Result<()> {
-    let state = project.made(NAME).join("state");
-    if !state.exists() {
-        return Ok(());
+    if Cloud::state_of(project, NAME).exists() {
+        let question = "The cloud of an earlier demo is still there. Remove it with all it holds?";
+        say::agree(question, yes)?;
     }
-    say::agree("The cloud of an earlier demo is still there. Remove it with all it holds?", yes)?;
-    let step = Step::begin("removing the cloud of an earlier demo");
-    Cloud::down(project, &state).logged(&project.log("demo-down"))?;
-    let _ = std::fs::remove_dir_all(&state);
-    step.done("");
-    Ok(())
+    Cloud::remove_earlier(project, NAME)
 }
 
 /// The `openstack` command as a user has it.

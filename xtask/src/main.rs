@@ -11,6 +11,7 @@
 
 mod args;
 mod cloud;
+mod conformance;
 mod debian;
 mod demo;
 mod failure;
@@ -37,6 +38,9 @@ cargo xtask <command>
   test [filter] [--yes] [--group unit|real]
                               all tests; the real ones start QEMU and etcd and need root
   lint [--guards]             the guards, formatting and clippy
+  conformance <list or regex> [--keep] [--yes]
+                              OpenStack's own tests against a fresh cloud of fake nodes;
+                              writes docs/compatibility.md
   setup [--yes] [purpose…]    installs the Debian packages that the other commands need
 ";
 
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
 fn run(command: Option<&str>, args: Args) -> Result<()> {
     let project = Project::find()?;
     match command {
+        Some("conformance") => conformance::run(&project, args),
         Some("demo") => demo::run(&project, args),
         Some("test") => test::run(&project, args),
         Some("lint") => lint::run(&project, args),

@@ -95,7 +95,7 @@ pub fn agree(question: &str, yes: bool) -> Result<()> {
         return Ok(());
     }
     if !io::stdin().is_terminal() {
-        return Err(Failure::new(format!("{question}: nobody is there to answer"))
+        return Err(Failure::new("Nobody is there to answer, and nothing was changed.")
             .hint("Say yes beforehand with --yes."));
     }
     let mut out = io::stdout().lock();

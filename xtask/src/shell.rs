@@ -5,8 +5,6 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::failure::{About, Failure, Result};
 
@@ -17,7 +15,6 @@ const TAIL: usize = 40;
 pub struct Run {
     command: Command,
     shown: String,
-    limit: Option<Duration>,
 }
 
 impl Run {
@@ -30,7 +27,7 @@ impl Run {
         let shown = Path::new(program)
             .file_name()
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        Self { command, shown, limit: None }
+        Self { command, shown }
     }
 
     /// One argument.
@@ -61,12 +58,6 @@ impl Run {
     /// Another directory than the project's.
     pub fn directory(mut self, path: &Path) -> Self {
         self.command.current_dir(path);
-        self
-    }
-
-    /// The longest time that the program may take before it is stopped (`logged` only).
-    pub fn limit(mut self, limit: Duration) -> Self {
-        self.limit = Some(limit);
         self
     }
 
@@ -126,32 +117,7 @@ impl Run {
             .stderr(copy)
             .spawn()
             .about(format_args!("run `{}`", self.shown))?;
-        let Some(limit) = self.limit else {
-            return child.wait().about(format_args!("wait for `{}`", self.shown));
-        };
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = child.try_wait().about("wait for a child")? {
-                return Ok(status);
-            }
-            if begun.elapsed() > limit {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(Failure::new(format!(
-                    "`{}` did not end within {} s and was stopped. The end of {}:\n{}",
-                    self.shown,
-                    limit.as_secs(),
-                    log.display(),
-                    tail(log, TAIL)
-                )));
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// Runs it with our own terminal.
-    pub fn shown(mut self) -> Result<ExitStatus> {
-        self.command.stdin(Stdio::inherit()).status().about(format_args!("run `{}`", self.shown))
+        child.wait().about(format_args!("wait for `{}`", self.shown))
     }
 
     /// Starts it in a process group of its own, so that Ctrl-C here does not reach it.

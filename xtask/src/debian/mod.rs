@@ -6,7 +6,7 @@ mod apt;
 mod data;
 mod private;
 
-pub use data::{BUILD, CLEAN_ROOM, CLIENT, IMAGE, MACHINES, NAMESPACES, Purpose, STORE, all};
+pub use data::{BUILD, CLIENT, IMAGE, MACHINES, NAMESPACES, Purpose, STORE, all};
 
 use std::collections::BTreeSet;
 
@@ -66,7 +66,7 @@ pub fn ensure(project: &Project, purposes: &[&'static Purpose], yes: bool) -> Re
             .filter(|(package, _)| packages.contains(package))
             .map(|(_, service)| *service)
             .collect();
-        let step = Step::begin(format!("installing {} packages", packages.len()));
+        let step = Step::begin(format!("installing {}", packages.join(" ")));
         apt::install(project, &packages, &services)?;
         step.done("");
     }
