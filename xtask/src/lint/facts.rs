@@ -56,6 +56,9 @@ pub struct Target {
     pub src_path: PathBuf,
     /// Whether plain `cargo test` runs it.
     pub test: bool,
+    /// Features without which it is left out.
+    #[serde(rename = "required-features", default)]
+    pub required_features: Vec<String>,
 }
 
 #[derive(Deserialize)]

@@ -41,12 +41,12 @@ pub fn dependencies(facts: &Facts) -> Vec<String> {
 /// The variable that only the wrapper of real tests sets.
 const REAL: &str = "EVERSTACK_REAL";
 
-/// Real tests: `test = false` in the manifest, and a look at the wrapper's variable in the file.
+/// Real tests: `test = false` (or a feature) in the manifest, and a look at the wrapper's variable in the file.
 pub fn real_tests(facts: &Facts) -> Vec<String> {
     let mut complaints = Vec::new();
     for (folder, package) in facts.own() {
         for target in package.targets.iter().filter(|target| target.is_real_test()) {
-            if target.test {
+            if target.test && target.required_features.is_empty() {
                 complaints.push(format!(
                     "{folder}/Cargo.toml: add `[[test]] name = \"{}\" test = false`",
                     target.name
@@ -105,6 +105,7 @@ mod tests {
                     kind: vec!["test".into()],
                     src_path: "/top/a/tests/real_x.rs".into(),
                     test,
+                    required_features: Vec::new(),
                 }],
                 ..Package::default()
             });

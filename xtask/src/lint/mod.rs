@@ -81,18 +81,13 @@ fn tools(project: &Project) -> Result<Vec<&'static str>> {
             failed.push("cargo fmt");
         }
     }
-    let mut targets = vec![vec!["--all-targets"]];
-    if !test::real::names(project)?.is_empty() {
-        // They are not among "all targets": plain `cargo test` must not run them.
-        targets.push(vec!["--test", "real_*"]);
-    }
+    let mut targets = vec![vec!["--workspace".to_owned(), "--all-targets".to_owned()]];
+    // Real tests are not among "all targets": plain `cargo test` must not run them.
+    targets.extend(test::real::owners(project)?.iter().map(test::real::Owner::options));
     for target in targets {
         let step = Step::begin(format!("cargo clippy {}", target.join(" ")));
-        let clippy = project
-            .cargo()
-            .args(["clippy", "--workspace", "--quiet"])
-            .args(target)
-            .args(["--", "-D", "warnings"]);
+        let clippy =
+            project.cargo().args(["clippy", "--quiet"]).args(target).args(["--", "-D", "warnings"]);
         match clippy.logged(&project.log("clippy")) {
             Ok(()) => step.done(""),
             Err(complaints) => {

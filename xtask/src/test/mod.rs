@@ -55,7 +55,7 @@ pub fn run(project: &Project, mut args: Args) -> Result<()> {
         if real_possible {
             sum.add(counted(real::run(project, filter.as_deref())));
         } else {
-            left_out = real::names(project)?;
+            left_out = real::owners(project)?.into_iter().flat_map(|owner| owner.names).collect();
         }
     }
     let verdict = verdict(&sum, &left_out);

@@ -3,8 +3,7 @@
 //! clash, and when it ends, however it ends, the kernel stops everything it started.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -33,14 +32,17 @@ struct Program {
 /// Builds and runs them all.
 pub fn run(project: &Project, filter: Option<&str>) -> Result<Tally> {
     let mut sum = Tally::default();
-    let names = names(project)?;
-    if names.is_empty() {
+    let owners = owners(project)?;
+    if owners.is_empty() {
         say::line("There are no real tests.");
         return Ok(sum);
     }
     let image = image::ensure(project)?;
     let step = Step::begin("building the real tests");
-    let programs = build(project)?;
+    let mut programs = Vec::new();
+    for owner in &owners {
+        programs.extend(build(project, owner)?);
+    }
     step.done("");
     fs::create_dir_all("/run/netns").about("make /run/netns")?;
     for program in programs {
@@ -53,8 +55,8 @@ pub fn run(project: &Project, filter: Option<&str>) -> Result<Tally> {
             .directory(&program.package)
             .into_command();
         let (mut tally, status) = watch(command, &log)?;
-        if !status.success() && tally.failed == 0 {
-            tally.fail(format!("{} ended with {status} and no result", program.name));
+        if !tally.has_result() || (!status.success() && tally.failed == 0) {
+            tally.fail(format!("{} ended ({status}) without a result", program.name));
         }
         report(step, &tally, &log);
         sum.add(tally);
@@ -74,48 +76,85 @@ fn wrapped(project: &Project, program: &Program, filter: Option<&str>) -> crate:
         .args(filter)
 }
 
-/// The names of all real tests, from the manifests.
-pub fn names(project: &Project) -> Result<Vec<String>> {
-    let text = project.cargo().args(["metadata", "--no-deps", "--format-version", "1"]).read()?;
-    let metadata: Value = serde_json::from_str(&text).about("read cargo's metadata")?;
-    let mut names = Vec::new();
-    for package in metadata["packages"].as_array().into_iter().flatten() {
-        for target in package["targets"].as_array().into_iter().flatten() {
-            let name = target["name"].as_str().unwrap_or_default();
-            if target["kind"][0] == "test" && name.starts_with("real_") {
-                names.push(name.to_owned());
-            }
-        }
-    }
-    Ok(names)
+/// A crate with real tests, from the manifests.
+pub struct Owner {
+    /// The crate.
+    pub package: String,
+    /// Its real tests.
+    pub names: Vec<String>,
+    /// Features that they say they need.
+    pub features: Vec<String>,
 }
 
-fn build(project: &Project) -> Result<Vec<Program>> {
-    let command: Command = project
+impl Owner {
+    /// The options by which cargo builds these tests and nothing else.
+    pub fn options(&self) -> Vec<String> {
+        let mut options = vec!["--package".to_owned(), self.package.clone()];
+        if !self.features.is_empty() {
+            options.extend(["--features".to_owned(), self.features.join(",")]);
+        }
+        for name in &self.names {
+            options.extend(["--test".to_owned(), name.clone()]);
+        }
+        options
+    }
+}
+
+/// All crates with real tests.
+pub fn owners(project: &Project) -> Result<Vec<Owner>> {
+    let text = project.cargo().args(["metadata", "--no-deps", "--format-version", "1"]).read()?;
+    let metadata: Value = serde_json::from_str(&text).about("read cargo's metadata")?;
+    let mut owners = Vec::new();
+    for package in list(&metadata["packages"]) {
+        let real: Vec<&Value> = list(&package["targets"])
+            .filter(|target| {
+                target["kind"][0] == "test" && word(&target["name"]).starts_with("real_")
+            })
+            .collect();
+        let mut features: Vec<String> =
+            real.iter().flat_map(|target| list(&target["required-features"])).map(word).collect();
+        features.sort();
+        features.dedup();
+        if !real.is_empty() {
+            owners.push(Owner {
+                package: word(&package["name"]),
+                names: real.iter().map(|target| word(&target["name"])).collect(),
+                features,
+            });
+        }
+    }
+    Ok(owners)
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn build(project: &Project, owner: &Owner) -> Result<Vec<Program>> {
+    let output = project
         .cargo()
-        .args(["test", "--workspace", "--no-run", "--test", "real_*"])
-        .args(["--message-format", "json-render-diagnostics"])
-        .into_command();
-    let mut command = command;
-    let output = command.output().about("build the real tests")?;
+        .args(["test", "--no-run", "--message-format", "json-render-diagnostics"])
+        .args(owner.options())
+        .output()?;
     if !output.status.success() {
         return Err(Failure::new(String::from_utf8_lossy(&output.stderr).into_owned()));
     }
     let mut programs = Vec::new();
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let Ok(message) = serde_json::from_str::<Value>(line) else { continue };
-        let name = message["target"]["name"].as_str().unwrap_or_default();
+        let name = word(&message["target"]["name"]);
         let (Some(file), Some(manifest)) =
             (message["executable"].as_str(), message["manifest_path"].as_str())
         else {
             continue;
         };
-        if name.starts_with("real_") {
-            programs.push(Program {
-                name: name.to_owned(),
-                file: file.into(),
-                package: PathBuf::from(manifest).parent().map(PathBuf::from).unwrap_or_default(),
-            });
+        if owner.names.contains(&name) {
+            let package = Path::new(manifest).parent().map(PathBuf::from).unwrap_or_default();
+            programs.push(Program { name, file: file.into(), package });
         }
     }
     programs.sort_by(|a, b| a.name.cmp(&b.name));

@@ -14,6 +14,7 @@ pub struct Tally {
     /// What the failed tests printed.
     pub said: Vec<String>,
     program: String,
+    results: usize,
     open: bool,
     block: Option<Vec<String>>,
 }
@@ -33,6 +34,11 @@ impl Tally {
         self.broken.push(name.into());
     }
 
+    /// Whether any program gave its result.
+    pub fn has_result(&self) -> bool {
+        self.results > 0
+    }
+
     /// Reads one line.
     pub fn read(&mut self, line: &str) {
         if let Some(program) = started(line) {
@@ -44,6 +50,7 @@ impl Tally {
             self.passed += number_before(rest, " passed");
             self.failed += number_before(rest, " failed");
             self.open = false;
+            self.results += 1;
             self.keep_block();
         } else if let Some(name) =
             line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED"))
@@ -134,6 +141,7 @@ mod tests {
              test result: ok. 1 passed; 0 failed; 0 ignored\n",
         );
         assert_eq!((tally.passed, tally.failed), (3, 1));
+        assert!(tally.has_result() && !read("hello\n").has_result());
         assert_eq!(tally.broken.len(), 1);
         assert!(tally.broken[0].starts_with("b (unittests"));
         assert_eq!(tally.said.len(), 1);
