@@ -19,7 +19,7 @@ pub struct Purpose {
 /// Compiling the workspace, beside gcc, libc6-dev and Rust.
 pub static BUILD: Purpose = Purpose {
     name: "build",
-    why: "compiles the node and store protocols",
+    why: "compiles the protocol of etcd",
     packages: &["protobuf-compiler", "libprotobuf-dev"],
     services: &[],
     proofs: &[],

@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("platform/web", &["platform/base"]),
     ("platform/control", &["platform/base", "platform/state"]),
     ("node/orders", &["platform/base"]),
+    ("node/carrier", &["platform/base", "node/orders"]),
     ("node/agent", &["platform/base", "node/orders"]),
     // Services call each other by function; nothing depends on compute.
     (
