@@ -174,10 +174,15 @@ pub(crate) fn check_media(
     accepted: &[&str],
     envelope: Envelope,
 ) -> Result<()> {
-    let Some(given) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let Some(given) = headers.get(header::CONTENT_TYPE) else {
+        return envelope.without_media().map_or(Ok(()), Err);
+    };
     let given = given.to_str().unwrap_or("?");
     let essence = given.split(';').next().unwrap_or("").trim();
-    if essence.is_empty() || accepted.iter().any(|media| media.eq_ignore_ascii_case(essence)) {
+    if essence.is_empty() {
+        return envelope.without_media().map_or(Ok(()), Err);
+    }
+    if accepted.iter().any(|media| media.eq_ignore_ascii_case(essence)) {
         return Ok(());
     }
     Err(envelope.unsupported_media(essence, accepted))

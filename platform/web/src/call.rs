@@ -165,18 +165,22 @@ impl Request {
         crate::RequestBody::Full(whole).into_stream(self.world.clone(), crate::limits::PATIENCE)
     }
 
-    /// The body as a JSON object; 400 in the service's words when it is malformed or no object.
+    /// The body as a JSON object; 400 in the service's words when it is missing, malformed or no object.
+    /// (Keystone takes a missing one for `{}`.)
     pub fn value(&self) -> Result<Value> {
-        let envelope = self.service.envelope;
-        match body::parse_json(self.bytes(), envelope)? {
+        match self.any_value()? {
             value @ Value::Object(_) => Ok(value),
-            _ => Err(envelope.not_an_object()),
+            other => Err(self.service.envelope.not_an_object(&other)),
         }
     }
 
-    /// The body as any JSON (patches are lists); 400 in the service's words when it is malformed.
+    /// The body as any JSON (patches are lists); 400 in the service's words when it is malformed. A missing one
+    /// is what the service takes it for.
     pub fn any_value(&self) -> Result<Value> {
-        body::parse_json(self.bytes(), self.service.envelope)
+        match self.bytes() {
+            [] => self.service.envelope.without_body(),
+            bytes => body::parse_json(bytes, self.service.envelope),
+        }
     }
 
     /// The body as a JSON object of this shape. Prefer [`Request::input`], which has the real messages.
@@ -223,6 +227,24 @@ impl Request {
     /// An absolute URL under this service's prefix; `path` starts with a slash.
     pub fn link(&self, path: &str) -> String {
         format!("{}{}{path}", self.base_url.as_str(), self.service.prefix)
+    }
+
+    /// Nova's "bookmark": an absolute URL without the version: `http://…/compute/servers/ID`.
+    pub fn bookmark(&self, path: &str) -> String {
+        let prefix = self.service.prefix;
+        let bare = match prefix.rsplit_once('/') {
+            Some((bare, last)) if last.starts_with('v') => bare,
+            _ => prefix,
+        };
+        format!("{}{bare}{path}", self.base_url.as_str())
+    }
+
+    /// Nova's `links` of one thing: self and bookmark.
+    pub fn nova_links(&self, path: &str) -> Value {
+        serde_json::json!([
+            {"rel": "self", "href": self.link(path)},
+            {"rel": "bookmark", "href": self.bookmark(path)},
+        ])
     }
 
     /// An absolute URL of this cloud; `path` starts with a slash.

@@ -21,7 +21,7 @@ pub struct Discovery {
 pub enum DiscoveryStyle {
     /// `/compute` (200, `versions` is a list) and `/compute/v2.1` (`version`).
     Nova,
-    /// `/identity` (300, `versions.values`) and `/identity/v3` (`version`).
+    /// `/identity` (300, `versions.values`, `Location`) and `/identity/v3` (`version`).
     Keystone,
     /// `/image` (300) and `/image/versions` (200): a list each.
     Glance,
@@ -50,6 +50,8 @@ pub(crate) struct Document {
     pub(crate) path: String,
     pub(crate) status: u16,
     pub(crate) body: Bytes,
+    /// Keystone's list says which version it prefers.
+    pub(crate) location: Option<String>,
 }
 
 impl Discovery {
@@ -58,7 +60,11 @@ impl Discovery {
         let mut documents = Vec::new();
         let mut add = |path: &str, status, body: Value| {
             let body = body.to_string().into();
-            documents.push(Document { path: path.to_owned(), status, body });
+            let preferred =
+                self.versions.first().filter(|_| self.style == DiscoveryStyle::Keystone);
+            let location =
+                preferred.filter(|_| status == 300).map(|doc| format!("{}/", base.join(doc.path)));
+            documents.push(Document { path: path.to_owned(), status, body, location });
         };
         let all: Vec<Value> = self.versions.iter().map(|doc| self.version(doc, base)).collect();
         match self.style {
@@ -70,14 +76,10 @@ impl Discovery {
                         links.push(json!({
                             "rel": "describedby",
                             "type": "text/html",
-                            "href": "https://docs.openstack.org/",
+                            "href": "http://docs.openstack.org/",
                         }));
                     }
-                    one["media-types"] = json!([{
-                        "base": "application/json",
-                        "type": format!("application/vnd.openstack.compute+json;version={}",
-                                        doc.id.trim_start_matches('v')),
-                    }]);
+                    one["media-types"] = media(doc);
                     add(doc.path, 200, json!({"version": one}));
                 }
             }
@@ -94,6 +96,25 @@ impl Discovery {
             DiscoveryStyle::Placement => add(self.root, 200, json!({"versions": all})),
         }
         documents
+    }
+
+    /// What an unknown path below the root is answered with, by the services that do so.
+    pub(crate) fn choices(&self, base: &BaseUrl) -> Option<Bytes> {
+        let body = match self.style {
+            DiscoveryStyle::Keystone | DiscoveryStyle::Placement => return None,
+            DiscoveryStyle::Glance => json!({
+                "versions": self.versions.iter().map(|doc| self.version(doc, base)).collect::<Vec<_>>(),
+            }),
+            DiscoveryStyle::Nova => json!({
+                "choices": self.versions.iter().map(|doc| json!({
+                    "id": doc.id,
+                    "status": doc.status,
+                    "links": [{"rel": "self", "href": base.join(doc.path)}],
+                    "media-types": media(doc),
+                })).collect::<Vec<_>>(),
+            }),
+        };
+        Some(body.to_string().into())
     }
 
     fn version(&self, doc: &VersionDoc, base: &BaseUrl) -> Value {
@@ -134,4 +155,12 @@ impl Discovery {
             }),
         }
     }
+}
+
+fn media(doc: &VersionDoc) -> Value {
+    let version = doc.id.trim_start_matches('v');
+    json!([{
+        "base": "application/json",
+        "type": format!("application/vnd.openstack.compute+json;version={version}"),
+    }])
 }

@@ -161,10 +161,14 @@ impl Inner {
         let Some((service, rest)) = self.locate(&head.path) else {
             let under =
                 |root: &str| head.path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
-            if let Some((_, envelope)) = self.roots.iter().find(|(root, _)| under(root)) {
-                way.envelope = *envelope;
-            }
-            return Err(way.envelope.no_route());
+            let Some(root) = self.roots.iter().find(|root| under(root.path)) else {
+                return Err(way.envelope.no_route());
+            };
+            way.envelope = root.envelope;
+            return match &root.choices {
+                Some(choices) => Ok(Reply::json_bytes(300, choices.clone())),
+                None => Err(way.envelope.no_route()),
+            };
         };
         way.service = Some(service);
         way.envelope = service.info.envelope;
@@ -401,7 +405,8 @@ impl Mounted {
                 _ => {}
             }
         }
-        if known {
+        // To Nova, a path with another method is another path.
+        if known || self.info.envelope == Envelope::Nova {
             return Err(self.info.envelope.no_route());
         }
         let mut methods: Vec<&str> = found.cards.iter().map(|(m, _)| m.as_str()).collect();

@@ -174,16 +174,41 @@ impl Envelope {
     }
 
     /// A body that is JSON, but no object.
-    pub(crate) fn not_an_object(self) -> Error {
+    pub(crate) fn not_an_object(self, value: &Value) -> Error {
         Error::bad_request(match self {
-            Envelope::Nova => "Malformed request body".to_owned(),
-            Envelope::Keystone => wants("valid JSON object", "request body"),
-            Envelope::Glance => "Malformed JSON in request body.".to_owned(),
-            Envelope::Placement => {
-                "JSON does not validate: the body is not of type 'object'".to_owned()
-            }
+            Envelope::Keystone => wants("valid JSON", "request body"),
+            Envelope::Nova => format!("{} is not of type 'object'", crate::validate::repr(value)),
+            Envelope::Glance if value.is_array() => "Expected a JSON object.".to_owned(),
+            Envelope::Glance => "Unexpected body type. Expected list/dict.".to_owned(),
+            Envelope::Placement => format!(
+                "JSON does not validate: {} is not of type 'object'",
+                crate::validate::repr(value)
+            ),
             Envelope::Plain => "The body is no JSON object.".to_owned(),
         })
+    }
+
+    /// What no body at all is taken for; an error when the service wants one.
+    pub(crate) fn without_body(self) -> base::Result<Value> {
+        match self {
+            Envelope::Nova => Ok(Value::Null),
+            Envelope::Keystone | Envelope::Plain => Ok(json!({})),
+            Envelope::Glance => Err(Error::bad_request("Body expected in request.")),
+            Envelope::Placement => {
+                Err(Error::bad_request("Malformed JSON: Expecting value: line 1 column 1 (char 0)"))
+            }
+        }
+    }
+
+    /// A body without a media type; none when the service takes it for JSON.
+    pub(crate) fn without_media(self) -> Option<Error> {
+        match self {
+            Envelope::Nova => Some(Error::bad_request("Malformed request body")),
+            Envelope::Placement => {
+                Some(Error::bad_request("content-type header required when content-length > 0"))
+            }
+            Envelope::Keystone | Envelope::Glance | Envelope::Plain => None,
+        }
     }
 
     /// A body of the wrong media type.
@@ -192,6 +217,8 @@ impl Envelope {
         match self {
             // Keystone answers this with a 400.
             Envelope::Keystone => Error::bad_request(wants(&accepted, "Content-Type header")),
+            // Once the default of Python's servers, so that Nova takes it for none at all.
+            Envelope::Nova if given == "text/plain" => Error::bad_request("Malformed request body"),
             Envelope::Nova => Error::new(Kind::UnsupportedMedia, "Unsupported Content-Type"),
             Envelope::Placement => Error::new(
                 Kind::UnsupportedMedia,
@@ -249,20 +276,15 @@ fn glance(status: StatusCode, message: &str, accept: Option<&HeaderValue>) -> Re
     let title = title(status);
     let code = status.as_u16();
     let accept = accept.and_then(|a| a.to_str().ok()).unwrap_or("*/*");
-    let takes = |media: &str| {
-        accept.split(',').any(|part| {
-            let part = part.split(';').next().unwrap_or("").trim();
-            part == media || part == "*/*"
-        })
-    };
-    if takes("text/html") {
+    let (html, json) = (quality(accept, "text/html"), quality(accept, "application/json"));
+    if html > 0 && html >= json {
         let page = format!(
             "<html>\n <head>\n  <title>{code} {title}</title>\n </head>\n <body>\n  \
              <h1>{code} {title}</h1>\n  {}<br /><br />\n\n\n </body>\n</html>",
             escape(message)
         );
         Reply::bytes(code, "text/html; charset=UTF-8", page)
-    } else if takes("application/json") {
+    } else if json > 0 {
         let body = json!({
             "message": format!("{message}<br /><br />\n\n\n"),
             "code": format!("{code} {title}"),
@@ -273,6 +295,29 @@ fn glance(status: StatusCode, message: &str, accept: Option<&HeaderValue>) -> Re
         let page = format!("{code} {title}\n\n{message}\n\n   ");
         Reply::bytes(code, "text/plain; charset=UTF-8", page)
     }
+}
+
+/// How much, in thousandths, an `Accept` header likes a media type; the most specific range counts.
+fn quality(accept: &str, media: &str) -> u32 {
+    let kind = media.split('/').next().unwrap_or("");
+    let mut best = (0, 0);
+    for part in accept.split(',') {
+        let mut pieces = part.split(';').map(str::trim);
+        let range = pieces.next().unwrap_or("");
+        let specific = match range {
+            _ if range.eq_ignore_ascii_case(media) => 3,
+            _ if range.strip_suffix("/*").is_some_and(|r| r.eq_ignore_ascii_case(kind)) => 2,
+            "*/*" => 1,
+            _ => continue,
+        };
+        let likes = pieces.find_map(|piece| piece.strip_prefix("q=")).unwrap_or("1");
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
+        let likes = (likes.parse::<f32>().unwrap_or(1.0).clamp(0.0, 1.0) * 1000.0) as u32;
+        if specific > best.0 {
+            best = (specific, likes);
+        }
+    }
+    best.1
 }
 
 fn escape(text: &str) -> String {
@@ -308,7 +353,7 @@ fn explanation(status: StatusCode) -> Option<&'static str> {
     Some(match status.as_u16() {
         400 => {
             "The server could not comply with the request since it is either malformed or otherwise \
-             incorrect."
+             incorrect. "
         }
         403 => "Access was denied to this resource.",
         404 => "The resource could not be found.",

@@ -16,14 +16,17 @@ mod limits;
 pub mod metrics;
 mod microversion;
 mod pages;
+pub mod paging;
 mod policy;
 mod query;
 mod reply;
 mod request_id;
 mod route;
 mod router;
+pub mod server;
 mod service;
 mod stats;
+pub mod testing;
 pub mod validate;
 
 pub use self::{

@@ -98,7 +98,7 @@ impl MicroversionScheme {
     /// The version that a request asks for. `text` chooses the words of the refusal.
     pub fn negotiate(&self, headers: &HeaderMap, text: Words) -> Result<Microversion> {
         let Some(asked) = self.asked(headers) else { return Ok(self.min) };
-        if asked.eq_ignore_ascii_case("latest") {
+        if asked == "latest" {
             return Ok(self.max);
         }
         let Ok(version) = asked.parse::<Microversion>() else {
@@ -107,7 +107,9 @@ impl MicroversionScheme {
                     "API Version String {asked} is of invalid format. Must be of format \
                      MajorNum.MinorNum."
                 ),
-                Words::Placement => format!("invalid version string: {asked}"),
+                Words::Placement => {
+                    format!("Invalid microversion: invalid version string: {asked}")
+                }
             }));
         };
         if version < self.min || version > self.max {
@@ -119,25 +121,32 @@ impl MicroversionScheme {
                          is {}.",
                         self.min, self.max
                     ),
-                    Words::Placement => format!("Unacceptable version header: {asked}"),
+                    Words::Placement => {
+                        format!("Invalid microversion: Unacceptable version header: {asked}")
+                    }
                 },
             ));
         }
         Ok(version)
     }
 
+    /// The last one wins, as in the library that the services use.
     fn asked<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+        let mut found = None;
         for value in headers.get_all(&HEADER) {
             for part in value.to_str().unwrap_or("").split(',') {
                 if let Some((service, version)) = part.trim().split_once(char::is_whitespace)
                     && service.eq_ignore_ascii_case(self.service_type)
                 {
-                    return Some(version.trim());
+                    found = Some(version.trim());
                 }
             }
         }
-        let legacy = headers.get(self.legacy_header?)?;
-        Some(legacy.to_str().unwrap_or("").trim())
+        if found.is_some() {
+            return found;
+        }
+        let legacy = headers.get_all(self.legacy_header?).iter().next_back()?;
+        legacy.to_str().unwrap_or("").rsplit(',').next().map(str::trim)
     }
 
     /// Says on a response which version it is in, and that others differ.
@@ -234,6 +243,7 @@ mod tests {
         assert_eq!(ask(&[(header, "identity 3.0, compute 2.26")]).ok(), Some(v(2, 26)));
         assert_eq!(ask(&[(header, "volume 3.1"), (header, "compute 2.5")]).ok(), Some(v(2, 5)));
         assert_eq!(ask(&[(header, "volume 3.1")]).ok(), Some(v(2, 1)));
+        assert_eq!(ask(&[(header, "compute 2.6, compute 2.5")]).ok(), Some(v(2, 5)));
         assert_eq!(ask(&[(header, "compute latest")]).ok(), Some(v(2, 96)));
         assert_eq!(ask(&[("x-openstack-nova-api-version", "2.3")]).ok(), Some(v(2, 3)));
         assert_eq!(

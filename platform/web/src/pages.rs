@@ -25,7 +25,11 @@ impl Inner {
             _ => {
                 let (document, envelope) = self.documents.get(bare)?;
                 way.envelope = *envelope;
-                Reply::json_bytes(document.status, document.body.clone())
+                let reply = Reply::json_bytes(document.status, document.body.clone());
+                match &document.location {
+                    Some(location) => reply.header("location", location),
+                    None => reply,
+                }
             }
         };
         if !matches!(*method, Method::GET | Method::HEAD) {

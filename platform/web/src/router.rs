@@ -7,6 +7,7 @@ use std::{
 };
 
 use base::{Error, Map, Result, World};
+use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 
@@ -39,9 +40,17 @@ pub(crate) struct Inner {
     /// By path, without a slash at the end.
     pub(crate) documents: Map<String, (Document, Envelope)>,
     /// Where services' versions are listed: what is below but unknown is answered in their words.
-    pub(crate) roots: Vec<(&'static str, Envelope)>,
+    pub(crate) roots: Vec<Root>,
     pub(crate) in_flight: AtomicUsize,
     pub(crate) unmatched: Stats,
+}
+
+/// Where a service's versions are listed.
+pub(crate) struct Root {
+    pub(crate) path: &'static str,
+    pub(crate) envelope: Envelope,
+    /// What an unknown path below is answered with (300), where the service does that.
+    pub(crate) choices: Option<Bytes>,
 }
 
 /// Says why this process should get no requests yet.
@@ -244,7 +253,11 @@ impl RouterBuilder {
         let mut roots = Vec::new();
         let mut listed = Vec::new();
         for (name, envelope, discovery) in &self.discoveries {
-            roots.push((discovery.root, *envelope));
+            roots.push(Root {
+                path: discovery.root,
+                envelope: *envelope,
+                choices: discovery.choices(&self.base_url),
+            });
             listed.push(json!({
                 "name": name,
                 "href": self.base_url.join(discovery.root),
@@ -258,7 +271,7 @@ impl RouterBuilder {
             }
         }
         let body = json!({"name": "Everstack", "services": listed}).to_string().into();
-        let home = Document { path: String::new(), status: 200, body };
+        let home = Document { path: String::new(), status: 200, body, location: None };
         documents.entry(String::new()).or_insert((home, Envelope::Plain));
         let identity_root = self.discoveries.iter().find(|(_, e, _)| *e == Envelope::Keystone);
         let identity_url = self

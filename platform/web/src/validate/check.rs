@@ -99,7 +99,8 @@ fn type_of(value: &Value) -> u8 {
     match value {
         Value::Null => Types::NULL,
         Value::Bool(_) => Types::BOOLEAN,
-        Value::Number(number) if number.is_f64() => Types::NUMBER,
+        // As JSON Schema has it since 2019: 2.0 is an integer.
+        Value::Number(number) if number.as_f64().is_some_and(|n| n.fract() != 0.0) => Types::NUMBER,
         Value::Number(_) => Types::NUMBER | Types::INTEGER,
         Value::String(_) => Types::STRING,
         Value::Array(_) => Types::ARRAY,

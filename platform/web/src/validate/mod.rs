@@ -72,10 +72,11 @@ impl From<Envelope> for Style {
 
 /// Checks a body. The first thing that is wrong, in the order of the schema, makes a 400.
 pub fn check(schema: &Schema, value: &Value, version: Microversion, style: Style) -> Result<()> {
-    check::check(schema, value, version).map_err(|failure| Error::bad_request(body(failure, style)))
+    check::check(schema, value, version)
+        .map_err(|failure| Error::bad_request(body(schema, failure, style)))
 }
 
-fn body(failure: Failure, style: Style) -> String {
+fn body(schema: &Schema, failure: Failure, style: Style) -> String {
     if let Some(whole) = failure.instead {
         return whole;
     }
@@ -93,9 +94,16 @@ fn body(failure: Failure, style: Style) -> String {
             let path: Vec<String> = path.iter().map(Step::to_string).collect();
             format!("Invalid input for field '{}': {message}", path.join("/"))
         }
-        Style::Glance => format!("Provided object does not match schema: {message}"),
+        Style::Glance => {
+            format!("Provided object does not match schema '{}': {message}", schema.title)
+        }
         Style::Placement => format!("JSON does not validate: {message}"),
     }
+}
+
+/// A value as Python writes it: how messages quote.
+pub fn repr(value: &Value) -> String {
+    python::repr(value)
 }
 
 /// What a boolean or one of Nova's words for it means: `true`, `"yes"`, `"On"`, `"1"`, …
@@ -122,7 +130,12 @@ pub fn boolean_word(text: &str) -> Option<bool> {
 /// What an integer, or a text that is one, means.
 pub fn integer(value: &Value) -> Option<i64> {
     match value {
-        Value::Number(number) => number.as_i64(),
+        // 2.0 is an integer to JSON Schema.
+        #[expect(clippy::cast_possible_truncation, reason = "has no fraction and is in range")]
+        Value::Number(number) => number.as_i64().or_else(|| {
+            let number = number.as_f64()?;
+            (number.fract() == 0.0 && number.abs() < 9e18).then_some(number as i64)
+        }),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }

@@ -57,6 +57,7 @@ pub enum Additional {
 /// What a value must be. Make it with the builders, in a `const`.
 #[derive(Clone, Copy, Debug)]
 pub struct Schema {
+    pub(super) title: &'static str,
     pub(super) types: Types,
     pub(super) literals: &'static [Literal],
     pub(super) min_len: usize,
@@ -73,6 +74,7 @@ pub struct Schema {
 }
 
 const ANY: Schema = Schema {
+    title: "",
     types: Types(0),
     literals: &[],
     min_len: 0,
@@ -101,8 +103,6 @@ const BOOLEANS: &[Literal] = &[
     Literal::Text("YES"),
     Literal::Text("Yes"),
     Literal::Text("yes"),
-    Literal::Text("y"),
-    Literal::Text("t"),
     Literal::Boolean(false),
     Literal::Text("False"),
     Literal::Text("FALSE"),
@@ -114,8 +114,6 @@ const BOOLEANS: &[Literal] = &[
     Literal::Text("NO"),
     Literal::Text("No"),
     Literal::Text("no"),
-    Literal::Text("n"),
-    Literal::Text("f"),
 ];
 
 impl Schema {
@@ -203,7 +201,12 @@ impl Schema {
         Schema { any_of: choices, ..ANY }
     }
 
-    /// One of these texts.
+    /// Its name, which Glance's messages say.
+    pub const fn titled(self, title: &'static str) -> Schema {
+        Schema { title, ..self }
+    }
+
+    /// One of these constants.
     pub const fn literals(self, literals: &'static [Literal]) -> Schema {
         Schema { literals, ..self }
     }
