@@ -1,7 +1,11 @@
 //! The whole state in memory as of one revision. Cheap to copy, never changes: what a reader holds
 //! stays consistent however long it reads.
 
-use std::{any::Any, ops::Deref, sync::Arc};
+use std::{
+    any::Any,
+    ops::{Bound, Deref},
+    sync::Arc,
+};
 
 use base::{Error, Result, Revision};
 use bytes::Bytes;
@@ -244,7 +248,11 @@ impl Snapshot {
 
     /// The ids whose index has exactly this text, by id.
     pub fn index_ids<T: Record>(&self, index: &str, text: &str) -> Vec<Arc<str>> {
-        self.index_range::<T>(index, text).filter(|(found, _)| &**found == text).map(|(_, id)| id).collect()
+        // The text itself stands before longer ones that start with it.
+        self.index_range::<T>(index, text)
+            .take_while(|(found, _)| &**found == text)
+            .map(|(_, id)| id)
+            .collect()
     }
 
     /// (text, id) of all entries of the index whose text starts with `prefix`, in order.
@@ -259,6 +267,24 @@ impl Snapshot {
         self.table::<T>()
             .indexes
             .range((number, prefix.clone(), empty)..)
+            .take_while(move |(n, text, _)| *n == number && text.starts_with(&*prefix))
+            .map(|(_, text, id)| (text.clone(), id.clone()))
+    }
+
+    /// As [`Snapshot::index_range`], only the entries after (`text`, `id`): the next page of a list.
+    pub fn index_after<T: Record>(
+        &self,
+        index: &str,
+        prefix: &str,
+        text: &str,
+        id: &str,
+    ) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
+        let number = index_number::<T>(index);
+        let prefix: Arc<str> = prefix.into();
+        let (text, id): (Arc<str>, Arc<str>) = (text.into(), id.into());
+        self.table::<T>()
+            .indexes
+            .range((Bound::Excluded((number, text, id)), Bound::Unbounded))
             .take_while(move |(n, text, _)| *n == number && text.starts_with(&*prefix))
             .map(|(_, text, id)| (text.clone(), id.clone()))
     }
