@@ -176,7 +176,9 @@ impl Inner {
         if let Some(id) = &global_request_id {
             span.record("request.global_id", &**id);
         }
-        let found = service.find(rest);
+        // Glance alone minds a slash at the end: `/images/` is an image without an id, not the list.
+        let minded = service.info.envelope == Envelope::Glance && rest.len() > 1;
+        let found = service.find(rest).filter(|_| !(minded && rest.ends_with('/')));
         let public = found.as_ref().is_some_and(|(found, _)| {
             service.cards_of(found, &head.method).any(|card| card.policy == Policy::Public)
         });
