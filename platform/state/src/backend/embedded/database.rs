@@ -83,6 +83,9 @@ impl Place {
         let mut database = self.connect()?;
         database.prepare().map_err(|error| failed(&format!("cannot open {name}"), error))?;
         database.check_schema(&self.path)?;
+        // SQLite does this for its WAL only.
+        let synced = self.options.files.sync_name(&self.path);
+        synced.map_err(|error| failed(&format!("cannot sync the directory of {name}"), error))?;
         Ok(database)
     }
 
@@ -113,6 +116,12 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// The file could not be read, written or synced.
     fn rewrite(&self, path: &Path) -> std::io::Result<()>;
+
+    /// Syncs the directory that holds this file, so that its name outlives a power cut.
+    ///
+    /// # Errors
+    /// The directory could not be synced.
+    fn sync_name(&self, path: &Path) -> std::io::Result<()>;
 }
 
 /// The real files.
@@ -129,6 +138,10 @@ impl Files for RealFiles {
         let mut file = OpenOptions::new().write(true).open(path)?;
         std::io::Write::write_all(&mut file, &bytes)?;
         file.sync_all()
+    }
+
+    fn sync_name(&self, path: &Path) -> std::io::Result<()> {
+        super::sync_directory(path)
     }
 }
 

@@ -213,8 +213,6 @@ fn open(world: World, dir: &Path, options: Options) -> Result<EmbeddedStore> {
     let lock = DirLock::take(dir)?;
     let place = Place::new(dir, options.clone());
     let database = place.open()?;
-    sync_directory(&dir.join("store.db"))
-        .map_err(|error| failed(&format!("cannot sync {name}"), error))?;
     let (writer, shared) = Writer::new(world.clone(), options, database, lock)
         .map_err(|error| failed(&format!("in {name} cannot be read"), error))?;
     let readers = Arc::new(Readers::new(place));
