@@ -1,12 +1,11 @@
-//! Taking and giving back. Each is a part of one transaction, in which the providers' usage records change
-//! with the consumer's.
+//! Taking and giving back by the cloud's own services. Each is a part of one transaction, in which the
+//! providers' usage records change with the consumer's.
 
-use base::{Error, Map, Result};
+use base::{Error, Result};
 use state::Txn;
 
-use crate::{
-    AllocationRecord, Consumer, Owner, ProviderRecord, Resources, UsageRecord, inventories::Misfit,
-};
+use super::replace::{Refusal, replace, write};
+use crate::{AllocationRecord, Consumer, Held, Owner, Resources};
 
 /// A consumer takes these resources of a provider. What it already holds of the same provider is
 /// replaced; taking the same again changes nothing.
@@ -20,22 +19,22 @@ pub fn claim(
     resources: &Resources,
 ) -> Result<()> {
     let old = txn.get::<AllocationRecord>(&consumer.id)?;
-    let mut held = old.as_ref().map(|old| old.held.clone()).unwrap_or_default();
     if old.as_ref().is_some_and(|old| old.owner != Owner::Cloud) {
         return Err(Error::conflict(format!(
             "The consumer {} has allocations that were made through the Placement API; delete them first.",
             consumer.id
         )));
     }
+    let before = old.map(|old| old.held.clone()).unwrap_or_default();
+    let mut held = before.clone();
     match resources.is_empty() {
         true => held.remove(provider_id),
         false => held.insert(provider_id.to_owned(), resources.to_map()),
     };
-    if old.as_ref().map(|old| &old.held).unwrap_or(&Map::new()) == &held {
+    if before == held {
         return Ok(());
     }
-    replace(txn, &consumer.id, &held).map_err(|refusal| refusal.into_error(&consumer.id))?;
-    write(txn, &consumer.id, old.as_deref(), held, Owner::Cloud, |record| {
+    change_to(txn, &consumer.id, held, |record| {
         record.project_id.clone_from(&consumer.project_id);
         record.user_id.clone_from(&consumer.user_id);
         record.consumer_type = Some(consumer.kind.clone());
@@ -47,11 +46,10 @@ pub fn claim(
 /// # Errors
 /// `Unavailable` when a record cannot be read by this program.
 pub fn release(txn: &mut Txn, consumer_id: &str) -> Result<()> {
-    if txn.get::<AllocationRecord>(consumer_id)?.is_none() {
-        return Ok(());
+    match held_by_us(txn, consumer_id)? {
+        Some(_) => change_to(txn, consumer_id, Held::new(), |_| {}),
+        None => Ok(()),
     }
-    replace(txn, consumer_id, &Map::new()).map_err(|refusal| refusal.into_error(consumer_id))?;
-    txn.delete::<AllocationRecord>(consumer_id).map(drop)
 }
 
 /// A consumer gives back what it holds of one provider (the source of a migration). Nothing there is fine.
@@ -59,157 +57,41 @@ pub fn release(txn: &mut Txn, consumer_id: &str) -> Result<()> {
 /// # Errors
 /// `Unavailable` when a record cannot be read by this program.
 pub fn release_from(txn: &mut Txn, consumer_id: &str, provider_id: &str) -> Result<()> {
-    let Some(old) = txn.get::<AllocationRecord>(consumer_id)? else { return Ok(()) };
-    let mut held = old.held.clone();
-    if held.remove(provider_id).is_none() {
-        return Ok(());
-    }
-    replace(txn, consumer_id, &held).map_err(|refusal| refusal.into_error(consumer_id))?;
-    write(txn, consumer_id, Some(&old), held, old.owner, |_| {})
-}
-
-/// Why a set of allocations is refused.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// There is no such provider.
-    NoProvider(String),
-    /// The provider has no such class.
-    NoInventory {
-        /// Which provider.
-        provider: String,
-        /// Which class.
-        class: String,
-    },
-    /// It does not fit.
-    Misfit {
-        /// Which provider.
-        provider: String,
-        /// Its name.
-        name: String,
-        /// Which class.
-        class: String,
-        /// How not.
-        misfit: Misfit,
-    },
-    /// Something else.
-    Error(Error),
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Refusal {
-        Refusal::Error(error)
+    let Some(mut held) = held_by_us(txn, consumer_id)? else { return Ok(()) };
+    match held.remove(provider_id) {
+        Some(_) => change_to(txn, consumer_id, held, |_| {}),
+        None => Ok(()),
     }
 }
 
-impl Refusal {
-    /// In words for whoever called by function.
-    fn into_error(self, consumer: &str) -> Error {
-        match self {
-            Refusal::NoProvider(provider) => Error::conflict(format!(
-                "{consumer} gets no resources: the resource provider {provider} is gone."
-            )),
-            Refusal::NoInventory { provider, class } => Error::conflict(format!(
-                "{consumer} gets no resources: the resource provider {provider} has no {class}."
-            )),
-            Refusal::Misfit { name, class, misfit, .. } => Error::conflict(format!(
-                "{consumer} gets no resources of {name}: {class}: {misfit}."
-            )),
-            Refusal::Error(error) => error,
-        }
-    }
+/// What an administrator gave a consumer through the API is not ours to give back.
+fn held_by_us(txn: &mut Txn, consumer_id: &str) -> Result<Option<Held>> {
+    let record = txn.get::<AllocationRecord>(consumer_id)?;
+    let ours = record.filter(|record| record.owner == Owner::Cloud);
+    Ok(ours.map(|record| record.held.clone()))
 }
 
-/// Changes the usage of all providers from what the consumer holds (as this transaction leaves it) to
-/// `new`. The consumer's own record is left to the caller.
-pub(crate) fn replace(
+fn change_to(
     txn: &mut Txn,
     consumer_id: &str,
-    new: &Map<String, Map<String, u64>>,
-) -> Result<(), Refusal> {
-    let old = txn.get::<AllocationRecord>(consumer_id)?.map(|old| old.held.clone());
-    let old = old.unwrap_or_default();
-    let none = Map::new();
-    for (provider_id, before) in &old {
-        let after = new.get(provider_id).unwrap_or(&none);
-        if before != after {
-            move_usage(txn, provider_id, before, after)?;
-        }
-    }
-    for (provider_id, after) in new.iter().filter(|(id, _)| !old.contains_key(*id)) {
-        move_usage(txn, provider_id, &none, after)?;
-    }
-    Ok(())
-}
-
-/// One provider's usage, from what a consumer held to what it shall hold.
-fn move_usage(
-    txn: &mut Txn,
-    provider_id: &str,
-    before: &Map<String, u64>,
-    after: &Map<String, u64>,
-) -> Result<(), Refusal> {
-    let usage = txn.get::<UsageRecord>(provider_id)?;
-    let mut usage = usage.map(|usage| UsageRecord::clone(&usage)).unwrap_or_default();
-    for (class, amount) in before {
-        usage.used.set(class, usage.used.get(class).saturating_sub(*amount));
-    }
-    // Giving back rests on nothing that the provider's own record says.
-    if !after.is_empty() {
-        let Some(provider) = txn.get::<ProviderRecord>(provider_id)? else {
-            return Err(Refusal::NoProvider(provider_id.to_owned()));
-        };
-        for (class, amount) in after {
-            let Some(inventory) = provider.inventories.get(class) else {
-                let class = class.clone();
-                return Err(Refusal::NoInventory { provider: provider_id.to_owned(), class });
-            };
-            // Taking no more than before is fine, also where the provider has shrunk meanwhile.
-            let held = before.get(class).copied().unwrap_or(0);
-            if held < *amount {
-                inventory.fits(*amount, usage.used.get(class)).map_err(|misfit| {
-                    Refusal::Misfit {
-                        provider: provider_id.to_owned(),
-                        name: provider.name.clone(),
-                        class: class.clone(),
-                        misfit,
-                    }
-                })?;
-            }
-            usage.used.add(class, *amount);
-        }
-    }
-    usage.changes += 1;
-    Ok(txn.put(provider_id, usage)?)
-}
-
-/// Writes the consumer's record, or deletes it when it holds nothing.
-pub(crate) fn write(
-    txn: &mut Txn,
-    consumer_id: &str,
-    old: Option<&AllocationRecord>,
-    held: Map<String, Map<String, u64>>,
-    owner: Owner,
+    held: Held,
     change: impl FnOnce(&mut AllocationRecord),
 ) -> Result<()> {
-    if held.is_empty() {
-        return txn.delete::<AllocationRecord>(consumer_id).map(drop);
+    replace(txn, &[(consumer_id, &held)]).map_err(|refusal| in_words(refusal, consumer_id))?;
+    write(txn, consumer_id, Owner::Cloud, held, change)
+}
+
+fn in_words(refusal: Refusal, consumer: &str) -> Error {
+    match refusal {
+        Refusal::NoProvider(provider) => Error::conflict(format!(
+            "{consumer} gets no resources: the resource provider {provider} is gone."
+        )),
+        Refusal::NoInventory { provider, class } => Error::conflict(format!(
+            "{consumer} gets no resources: the resource provider {provider} has no {class}."
+        )),
+        Refusal::Misfit { name, class, misfit, .. } => {
+            Error::conflict(format!("{consumer} gets no resources of {name}: {class}: {misfit}."))
+        }
+        Refusal::Error(error) => error,
     }
-    let now = txn.now();
-    let mut record = AllocationRecord {
-        project_id: String::new(),
-        user_id: String::new(),
-        consumer_type: None,
-        generation: 0,
-        owner,
-        held: Map::new(),
-        created_at: now,
-        updated_at: now,
-    };
-    if let Some(old) = old {
-        record = AllocationRecord { updated_at: now, owner, ..old.clone() };
-    }
-    record.held = held;
-    record.generation += 1;
-    change(&mut record);
-    txn.put(consumer_id, record)
 }

@@ -12,6 +12,12 @@
 //! thing that it is for, never through the API: otherwise the sums would drift from the servers.
 
 pub mod actions;
+mod api;
+pub(crate) mod asked;
 mod record;
+pub(crate) mod replace;
+mod wire;
 
-pub use record::{AllocationRecord, Consumer, Owner};
+pub(crate) use api::cards;
+pub use record::{AllocationRecord, Consumer, Held, Owner};
+pub(crate) use wire::POST;

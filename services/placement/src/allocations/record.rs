@@ -39,6 +39,9 @@ pub enum Owner {
     Api,
 }
 
+/// Amounts by provider, then by class.
+pub type Held = Map<String, Map<String, u64>>;
+
 /// What one consumer holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllocationRecord {
@@ -53,7 +56,7 @@ pub struct AllocationRecord {
     /// Who may change it.
     pub owner: Owner,
     /// By provider, then by class; no empty maps, no zeros.
-    pub held: Map<String, Map<String, u64>>,
+    pub held: Held,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last written.

@@ -12,6 +12,11 @@
 //! loop rests on reading every ancestor as a condition.
 
 pub mod actions;
+mod api;
+pub(crate) mod filter;
 mod record;
+mod wire;
 
+pub(crate) use api::cards;
 pub use record::ProviderRecord;
+pub(crate) use record::{no_provider, root_of};

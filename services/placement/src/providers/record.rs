@@ -1,6 +1,8 @@
 //! A resource provider as stored. Its id in the table is its UUID.
 
-use base::{Map, Timestamp};
+use std::sync::Arc;
+
+use base::{Error, Map, Timestamp};
 use serde::{Deserialize, Serialize};
 use state::{Index, Record, Scope};
 
@@ -35,11 +37,25 @@ impl Record for ProviderRecord {
     const INDEXES: &'static [Index<Self>] = &[
         Index { name: "name", keys: |provider, _| vec![provider.name.clone()] },
         Index { name: "parent", keys: |provider, _| provider.parent.iter().cloned().collect() },
-        Index { name: "aggregate", keys: |provider, _| provider.aggregates.clone() },
     ];
 }
 
 impl ProviderRecord {
+    /// One without anything.
+    pub(super) fn new(name: &str, now: Timestamp) -> ProviderRecord {
+        ProviderRecord {
+            name: name.to_owned(),
+            generation: 0,
+            parent: None,
+            node: false,
+            inventories: Map::new(),
+            traits: Vec::new(),
+            aggregates: Vec::new(),
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
     /// What it can give in all.
     pub fn capacity(&self) -> Resources {
         self.inventories.iter().map(|(class, own)| (class, own.capacity())).collect()
@@ -49,4 +65,23 @@ impl ProviderRecord {
     pub fn shown_generation(&self, from: &impl Look, id: &str) -> u64 {
         self.generation + from.look::<UsageRecord>(id).map_or(0, |usage| usage.changes)
     }
+}
+
+/// 404 for an unknown provider.
+pub(crate) fn no_provider(id: &str) -> Error {
+    Error::not_found(format!("No resource provider with uuid {id} found"))
+}
+
+/// The root of the tree that a provider is in; itself when it has no parent.
+pub(crate) fn root_of(from: &impl Look, id: &str, provider: &ProviderRecord) -> String {
+    let mut root = id.to_owned();
+    let mut parent = provider.parent.clone();
+    // Trees have no loops; a damaged one shall not hang anybody.
+    for _ in 0..1000 {
+        let Some(above) = parent else { break };
+        let record: Option<Arc<ProviderRecord>> = from.look(&above);
+        parent = record.and_then(|record| record.parent.clone());
+        root = above;
+    }
+    root
 }

@@ -4,6 +4,8 @@
 //!
 //! Guards: the usage record itself; every claim, release and API write puts it.
 
+mod api;
 mod record;
 
+pub(crate) use api::cards;
 pub use record::{Room, UsageRecord, capacity_of, room_of, usage_of};

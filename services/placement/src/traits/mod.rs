@@ -1,0 +1,12 @@
+//! Traits: what a provider can. The standard ones are names in the program, custom ones are records; which
+//! provider has which stands in the provider's record.
+//!
+//! Guards: the record; edges `placement.trait.<name>` → provider, which keep a trait in use from being
+//! deleted.
+
+pub(crate) mod actions;
+mod api;
+mod record;
+
+pub(crate) use api::cards;
+pub(crate) use record::{TraitRecord, all_known, is_known};
