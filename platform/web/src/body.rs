@@ -22,7 +22,7 @@ pub enum RequestBody {
     /// From a socket.
     Socket(hyper::body::Incoming),
     /// From anywhere else: tests of slow and broken clients.
-    Stream(Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>),
+    Stream(Pin<Box<dyn Stream<Item = Result<Bytes>> + Send + Sync>>),
 }
 
 impl From<hyper::body::Incoming> for RequestBody {

@@ -345,7 +345,7 @@ fn placement(status: StatusCode, message: &str, error: &Error, site: &Site<'_>) 
         one["max_version"] = scheme.max.to_string().into();
         one["min_version"] = scheme.min.to_string().into();
     }
-    Reply::json(status.as_u16(), json!({"errors": [Value::from(one)]}))
+    Reply::json(status.as_u16(), json!({"errors": [one]}))
 }
 
 /// What webob says before the details.

@@ -18,6 +18,7 @@ mod microversion;
 mod pages;
 pub mod paging;
 mod policy;
+mod prompt;
 mod query;
 mod reply;
 mod request_id;

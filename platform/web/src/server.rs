@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Peer, RequestBody, Router, metrics};
+use crate::{Peer, RequestBody, Router, metrics, prompt::Prompt};
 
 /// How a listener behaves.
 #[derive(Clone)]
@@ -203,6 +203,8 @@ impl Connection {
             .max_header_list_size(64 * 1024)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(self.patience);
+        let (world, idle) = (self.world.clone(), self.idle);
+        let stream = Prompt::new(stream, async move { world.sleep(idle).await });
         let (router, peer) = (self.router, Peer(self.peer));
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             let router = router.clone();

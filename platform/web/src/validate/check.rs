@@ -42,25 +42,29 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn new(value: &Value, message: String) -> Failure {
-        Failure { path: Vec::new(), message, instead: None, value: value.clone() }
+    fn new(value: &Value, message: String) -> Box<Failure> {
+        Box::new(Failure { path: Vec::new(), message, instead: None, value: value.clone() })
     }
 
-    fn inside(mut self, step: Step) -> Failure {
+    fn inside(mut self: Box<Self>, step: Step) -> Box<Failure> {
         // Innermost first while it rises; turned round at the top.
         self.path.push(step);
         self
     }
 }
 
-pub(super) fn check(schema: &Schema, value: &Value, version: Microversion) -> Result<(), Failure> {
+pub(super) fn check(
+    schema: &Schema,
+    value: &Value,
+    version: Microversion,
+) -> Result<(), Box<Failure>> {
     walk(schema, value, version).map_err(|mut failure| {
         failure.path.reverse();
         failure
     })
 }
 
-fn walk(schema: &Schema, value: &Value, version: Microversion) -> Result<(), Failure> {
+fn walk(schema: &Schema, value: &Value, version: Microversion) -> Result<(), Box<Failure>> {
     let kind = type_of(value);
     let types = schema.types.0;
     if types != 0 && types & kind == 0 {
@@ -139,7 +143,7 @@ impl Literal {
     }
 }
 
-fn string(schema: &Schema, value: &Value, text: &str) -> Result<(), Failure> {
+fn string(schema: &Schema, value: &Value, text: &str) -> Result<(), Box<Failure>> {
     let fail = |why: String| Err(Failure::new(value, format!("{} {why}", repr(value))));
     // Bytes bound characters from above, so that most texts need no counting.
     if text.len() < schema.min_len || (schema.min_len > 0 && text.chars().count() < schema.min_len)
@@ -178,7 +182,7 @@ fn string(schema: &Schema, value: &Value, text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn range(schema: &Schema, value: &Value, number: i128, shown: &str) -> Result<(), Failure> {
+fn range(schema: &Schema, value: &Value, number: i128, shown: &str) -> Result<(), Box<Failure>> {
     if let Some(min) = schema.min
         && number < i128::from(min)
     {
@@ -193,7 +197,7 @@ fn range(schema: &Schema, value: &Value, number: i128, shown: &str) -> Result<()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "bounds of fractions are small numbers")]
-fn float(schema: &Schema, value: &Value, number: f64) -> Result<(), Failure> {
+fn float(schema: &Schema, value: &Value, number: f64) -> Result<(), Box<Failure>> {
     if let Some(min) = schema.min
         && number < min as f64
     {
@@ -214,7 +218,7 @@ fn array(
     value: &Value,
     items: &[Value],
     version: Microversion,
-) -> Result<(), Failure> {
+) -> Result<(), Box<Failure>> {
     if let Some(each) = schema.items {
         for (index, item) in items.iter().enumerate() {
             walk(each, item, version).map_err(|failure| failure.inside(Step::Index(index)))?;
@@ -241,7 +245,7 @@ fn object(
     value: &Value,
     map: &Map<String, Value>,
     version: Microversion,
-) -> Result<(), Failure> {
+) -> Result<(), Box<Failure>> {
     for prop in schema.props.iter().filter(|prop| prop.holds(version)) {
         if let Some(inner) = map.get(prop.name) {
             walk(&prop.schema, inner, version)
@@ -276,7 +280,7 @@ fn others(
     value: &Value,
     map: &Map<String, Value>,
     version: Microversion,
-) -> Result<(), Failure> {
+) -> Result<(), Box<Failure>> {
     let known =
         |name: &str| schema.props.iter().any(|prop| prop.name == name && prop.holds(version));
     let matching = match schema.additional {

@@ -73,7 +73,7 @@ impl From<Envelope> for Style {
 /// Checks a body. The first thing that is wrong, in the order of the schema, makes a 400.
 pub fn check(schema: &Schema, value: &Value, version: Microversion, style: Style) -> Result<()> {
     check::check(schema, value, version)
-        .map_err(|failure| Error::bad_request(body(schema, failure, style)))
+        .map_err(|failure| Error::bad_request(body(schema, *failure, style)))
 }
 
 fn body(schema: &Schema, failure: Failure, style: Style) -> String {

@@ -19,7 +19,7 @@ pub fn check_query(
             count += 1;
             let value = Value::String(value.to_owned());
             check::check(&prop.schema, &value, version)
-                .map_err(|failure| refuse(prop.name, failure, style))?;
+                .map_err(|failure| refuse(prop.name, *failure, style))?;
         }
         if prop.single && count > 1 {
             let value: Vec<&str> = query.all(prop.name).collect();
