@@ -256,11 +256,11 @@ impl Snapshot {
     }
 
     /// (text, id) of all entries of the index whose text starts with `prefix`, in order.
-    pub fn index_range<T: Record>(
-        &self,
+    pub fn index_range<'s, T: Record>(
+        &'s self,
         index: &str,
         prefix: &str,
-    ) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
+    ) -> impl Iterator<Item = (Arc<str>, Arc<str>)> + use<'s, T> {
         let number = index_number::<T>(index);
         let prefix: Arc<str> = prefix.into();
         let empty: Arc<str> = "".into();
@@ -272,13 +272,13 @@ impl Snapshot {
     }
 
     /// As [`Snapshot::index_range`], only the entries after (`text`, `id`): the next page of a list.
-    pub fn index_after<T: Record>(
-        &self,
+    pub fn index_after<'s, T: Record>(
+        &'s self,
         index: &str,
         prefix: &str,
         text: &str,
         id: &str,
-    ) -> impl Iterator<Item = (Arc<str>, Arc<str>)> {
+    ) -> impl Iterator<Item = (Arc<str>, Arc<str>)> + use<'s, T> {
         let number = index_number::<T>(index);
         let prefix: Arc<str> = prefix.into();
         let (text, id): (Arc<str>, Arc<str>) = (text.into(), id.into());

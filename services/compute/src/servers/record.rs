@@ -32,12 +32,14 @@ pub struct ServerRecord {
     pub config_drive: bool,
     /// The zone that was asked for: the server is pinned to it.
     pub availability_zone: Option<String>,
-    /// The host that an administrator asked for.
-    pub only_on: Option<String>,
+    /// The node that an administrator asked for.
+    pub only_on: Option<OnlyOn>,
     /// `os:scheduler_hints`, as they came.
     pub hints: serde_json::Map<String, Value>,
     /// The server group that it is a member of.
     pub group: Option<String>,
+    /// Random: what its guest's seed is made from.
+    pub seed: String,
 
     // Changed by the owner.
     /// Its name.
@@ -64,7 +66,7 @@ pub struct ServerRecord {
     pub intent: Intent,
 
     // What became of it.
-    /// When the record last changed in a way that is shown.
+    /// When it last changed in a way that is shown.
     pub updated_at: Timestamp,
     /// When it first ran.
     pub launched_at: Option<Timestamp>,
@@ -72,14 +74,16 @@ pub struct ServerRecord {
     pub terminated_at: Option<Timestamp>,
     /// What it is.
     pub phase: Phase,
-    /// Why it is in [`Phase::Failed`].
+    /// Why it is in [`Phase::Failed`]. One without was put there by an administrator.
     pub fault: Option<Fault>,
     /// Where it is.
     pub place: Option<Place>,
     /// Raised whenever its place changes.
     pub epoch: Epoch,
-    /// The number of the last reboot that was done.
-    pub rebooted: u64,
+    /// Whether its machine was on when its node last said.
+    pub on: bool,
+    /// How many of the owner's wishes ([`Intent::wishes`]) came true or failed.
+    pub answered: u64,
 }
 
 /// What a server is. What is under way follows from it and from the [`Intent`].
@@ -90,8 +94,6 @@ pub enum Phase {
     New,
     /// It runs.
     Running,
-    /// It runs, its processors held.
-    Paused,
     /// It is off.
     Off,
     /// It could not be made what was wanted; [`ServerRecord::fault`] says why.
@@ -99,26 +101,43 @@ pub enum Phase {
 }
 
 /// What the owner wants.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// On or off.
     pub power: Power,
-    /// How often a reboot was asked for.
+    /// How often something was asked for after it was made.
+    pub wishes: u64,
+    /// The last of them.
+    pub last: Wish,
+    /// How often a reboot was asked for: the order's number.
     pub reboots: u64,
-    /// The last of them is a hard one.
+    /// The last reboot is a hard one.
     pub hard: bool,
-    /// Reports that rest on an order from before this revision say nothing about the wish since.
+    /// A report that rests on an order from before this revision says nothing about the last wish.
     pub after: Revision,
-    /// It shall be gone.
-    pub deleted: bool,
+    /// Since when it shall be gone.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// Something that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wish {
+    /// Switch it on.
+    Start,
+    /// Switch it off.
+    Stop,
+    /// Reboot it, by the guest if it can.
+    SoftReboot,
+    /// Reset it, or switch it on.
+    HardReboot,
 }
 
 /// The wanted power state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Power {
     /// Runs.
-    #[default]
     On,
     /// Off, disk kept.
     Off,
@@ -131,6 +150,15 @@ pub struct Place {
     pub node: String,
     /// Who may run it.
     pub epoch: Epoch,
+}
+
+/// The node that an administrator asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnlyOn {
+    /// Its name.
+    pub node: String,
+    /// By `zone:host:node`: filters are passed over. Else by `host` (2.74): they are not.
+    pub forced: bool,
 }
 
 /// Why a server is in error.
@@ -230,7 +258,6 @@ const INDEXES: &[Index<ServerRecord>] = &[
     Index { name: "created", keys: |s, _| vec![newest_first(s.created_at)] },
     Index { name: "host", keys: |s, _| s.place.iter().map(|place| place.node.clone()).collect() },
     Index { name: "group", keys: |s, _| s.group.iter().cloned().collect() },
-    Index { name: "name", keys: |s, _| vec![format!("{}/{}", s.project_id, s.name)] },
     Index {
         name: "unsettled",
         keys: |s, _| if s.is_settled() { Vec::new() } else { vec![String::new()] },
@@ -253,9 +280,19 @@ impl ServerRecord {
         self.flavor.use_of_quota()
     }
 
-    /// Whether no reconciler has anything to do here but to wait for its node.
+    /// Whether no reconciler has anything to do here: at most its node has.
     pub fn is_settled(&self) -> bool {
-        !self.intent.deleted && (self.place.is_some() || self.phase == Phase::Failed)
+        !self.is_deleted() && self.phase != Phase::New
+    }
+
+    /// Whether its owner wants it gone.
+    pub fn is_deleted(&self) -> bool {
+        self.intent.deleted_at.is_some()
+    }
+
+    /// What was asked for and is not answered yet.
+    pub fn pending(&self) -> Option<Wish> {
+        (self.intent.wishes > self.answered).then_some(self.intent.last)
     }
 
     /// The node that it is on.

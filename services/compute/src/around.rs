@@ -1,0 +1,98 @@
+//! What servers need to know of other rooms and services, in one place: who they call, and in which words
+//! what is missing is refused.
+
+use base::{Error, Kind, Result};
+use image::images::{Status, Viewer, bootable, find_visible};
+use serde_json::Value;
+use state::{Snapshot, Txn};
+use web::Actor;
+
+use crate::servers::{ImageCopy, KeyCopy};
+
+/// An image to boot from, if the actor may.
+pub(crate) fn image(snapshot: &Snapshot, actor: &Actor, id: &str) -> Result<ImageCopy> {
+    let viewer = Viewer { project: Some(actor.project_id()), admin: actor.is_admin };
+    let image = find_visible(snapshot, &viewer, id).map_err(|error| match error.kind() {
+        Kind::NotFound => Error::bad_request("Can not find requested image"),
+        _ => error,
+    })?;
+    if image.status != Status::Active {
+        return Err(Error::bad_request(format!("Image {id} is not active.")));
+    }
+    let reference = bootable(id, &image)?;
+    Ok(ImageCopy {
+        id: reference.id,
+        size: reference.size,
+        sha512: reference.sha512,
+        disk_format: reference.disk_format,
+        virtual_size: reference.virtual_size,
+        min_disk: u64::try_from(image.min_disk).unwrap_or(0),
+        min_ram: u64::try_from(image.min_ram).unwrap_or(0),
+        properties: image.properties.clone(),
+    })
+}
+
+/// A user's key pair.
+pub(crate) fn key_pair(_snapshot: &Snapshot, _user: &str, _name: &str) -> Result<Option<KeyCopy>> {
+    Ok(None)
+}
+
+/// The availability zone that a node is in.
+pub(crate) fn zone_of(_snapshot: &Snapshot, _node: &str, default: &str) -> String {
+    default.to_owned()
+}
+
+/// Whether a server may be asked into a zone.
+pub(crate) fn zone_is_available(_snapshot: &Snapshot, zone: &str, default: &str) -> bool {
+    zone == default
+}
+
+/// The group of the scheduler hint, if there is one.
+pub(crate) fn group_hint(
+    _txn: &mut Txn,
+    _actor: &Actor,
+    hints: &serde_json::Map<String, Value>,
+) -> Result<Option<String>> {
+    let group = match hints.get("group") {
+        Some(Value::Array(list)) => list.first().and_then(Value::as_str),
+        Some(other) => other.as_str(),
+        None => None,
+    };
+    match group {
+        None => Ok(None),
+        Some(id) => Err(Error::bad_request(format!("Instance group {id} could not be found."))),
+    }
+}
+
+/// Servers become members of a group.
+pub(crate) fn join_group(_: &mut Txn, _group: &str, _user: &str, _ids: &[String]) -> Result<()> {
+    Ok(())
+}
+
+/// A server is no member any more.
+pub(crate) fn leave_group(_: &mut Txn, _group: &str, _user: &str, _id: &str) -> Result<()> {
+    Ok(())
+}
+
+/// Whether there is such a project.
+pub(crate) fn project_exists(_snapshot: &Snapshot, _id: &str) -> bool {
+    true
+}
+
+/// Whether a change of this table may move nodes between zones or aggregates.
+pub(crate) fn moves_zones(_table: &str) -> bool {
+    false
+}
+
+/// What the aggregates of a node say.
+pub(crate) fn metadata_of(_snapshot: &Snapshot, _node: &str) -> placement::scheduler::Metadata {
+    placement::scheduler::Metadata::default()
+}
+
+/// What a server group wants of the scheduler, and how many of its members one host may have.
+pub(crate) fn group_rule(
+    _snapshot: &Snapshot,
+    _group: &str,
+) -> Option<(placement::scheduler::GroupPolicy, u64)> {
+    None
+}
