@@ -1,4 +1,4 @@
-//! The writer against a reader of its own; real guests read it in `tests/real_qemu.rs`.
+//! The writer against a reader of its own; real guests read it in `tests/real_qemu/`.
 
 use base::Map;
 use bytes::Bytes;

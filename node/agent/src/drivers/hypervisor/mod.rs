@@ -12,7 +12,7 @@ pub mod qemu;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use base::{Epoch, Result, Set};
+use base::{Epoch, Error, Result, Set};
 use orders::{VmId, VmOrder};
 use tokio::sync::Notify;
 
@@ -172,6 +172,31 @@ pub fn tail(text: &str, lines: Option<u64>) -> &str {
     }
 }
 
+/// No disk is larger, so that no arithmetic runs over.
+const LARGEST_GIB: u64 = 1 << 20;
+
+/// Refuses what cannot be a machine, on any hypervisor.
+pub(crate) fn check(order: &VmOrder) -> Result<()> {
+    let refuse = |why: &str| Err(Error::bad_request(format!("The machine cannot be made: {why}.")));
+    let spec = &order.spec;
+    if !plain_id(&order.id) {
+        return refuse("its id may not name a directory");
+    }
+    if spec.vcpus == 0 || spec.vcpus > 255 {
+        return refuse("it needs between 1 and 255 processors");
+    }
+    if spec.ram_mib == 0 || spec.ram_mib > 16 << 20 {
+        return refuse("its memory is none or too much");
+    }
+    if spec.root_gib.max(spec.ephemeral_gib).max(spec.swap_mib / 1024) > LARGEST_GIB {
+        return refuse("a disk is too large");
+    }
+    if spec.image.is_none() && spec.root_gib == 0 {
+        return refuse("it has neither an image nor a size for its root disk");
+    }
+    Ok(())
+}
+
 /// Whether an id may name a directory: what controllers send is checked before it becomes a path.
 pub(crate) fn plain_id(id: &str) -> bool {
     !id.is_empty()
@@ -192,6 +217,27 @@ mod tests {
         assert_eq!(tail("a\nb\n", Some(0)), "");
         assert_eq!(tail("a\nb\n", None), "a\nb\n");
         assert_eq!(tail("", Some(3)), "");
+    }
+
+    #[test]
+    fn what_cannot_be_a_machine() {
+        let order = conformance::order("9c6d".into());
+        check(&order).expect("good");
+        let changes: [fn(&mut VmOrder); 8] = [
+            |order| order.id = "../x".into(),
+            |order| order.spec.vcpus = 0,
+            |order| order.spec.vcpus = 256,
+            |order| order.spec.ram_mib = 0,
+            |order| order.spec.root_gib = 0,
+            |order| order.spec.root_gib = u64::MAX,
+            |order| order.spec.ephemeral_gib = u64::MAX,
+            |order| order.spec.swap_mib = u64::MAX,
+        ];
+        for change in changes {
+            let mut bad = order.clone();
+            change(&mut bad);
+            assert_eq!(check(&bad).expect_err("refused").kind(), base::Kind::BadRequest);
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! an agent that starts again on the same [`FakeHost`] finds its machines running.
 
 mod guest;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{Arc, Mutex},
@@ -14,7 +16,7 @@ use base::{Epoch, Error, Map, Result, World};
 use orders::{VmId, VmOrder};
 
 use self::guest::Guest;
-use super::{Changes, Hypervisor, Power, SeenVm, lock};
+use super::{Changes, Hypervisor, Power, SeenVm, check, lock};
 
 /// How long things take on a fake host. All zero by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -165,6 +167,7 @@ impl Hypervisor for FakeHost {
     }
 
     async fn prepare(&self, order: &Arc<VmOrder>) -> Result<()> {
+        check(order)?;
         wait(&self.inner.world, self.inner.times.prepare).await;
         let mut state = lock(&self.inner.state);
         let hopeless = state.faults.hopeless;

@@ -25,27 +25,7 @@ use super::{
 use crate::images::Image;
 
 const GIB: u64 = 1 << 30;
-/// No disk is larger, so that no arithmetic runs over.
-const LARGEST_GIB: u64 = 1 << 20;
 const PAGE: u64 = 4096;
-
-/// Refuses what cannot be a machine.
-pub fn check(spec: &VmSpec) -> Result<()> {
-    let refuse = |why: &str| Err(Error::bad_request(format!("The machine cannot be made: {why}.")));
-    if spec.vcpus == 0 || spec.vcpus > 255 {
-        return refuse("it needs between 1 and 255 processors");
-    }
-    if spec.ram_mib == 0 || spec.ram_mib > 16 << 20 {
-        return refuse("its memory is none or too much");
-    }
-    if spec.root_gib.max(spec.ephemeral_gib).max(spec.swap_mib / 1024) > LARGEST_GIB {
-        return refuse("a disk is too large");
-    }
-    if spec.image.is_none() && spec.root_gib == 0 {
-        return refuse("it has neither an image nor a size for its root disk");
-    }
-    Ok(())
-}
 
 /// The directory of a new machine, with its first record.
 pub fn make_directory(directory: &Path, record: &Record) -> Result<()> {
@@ -250,36 +230,6 @@ fn make_swap(path: &Path, size: u64, uuid: [u8; 16]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn spec() -> VmSpec {
-        VmSpec {
-            name: String::new(),
-            vcpus: 1,
-            ram_mib: 128,
-            root_gib: 1,
-            ephemeral_gib: 0,
-            swap_mib: 0,
-            image: None,
-            config_drive: None,
-            only_here: true,
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_a_machine() {
-        check(&spec()).expect("good");
-        for bad in [
-            VmSpec { vcpus: 0, ..spec() },
-            VmSpec { vcpus: 256, ..spec() },
-            VmSpec { ram_mib: 0, ..spec() },
-            VmSpec { root_gib: 0, ..spec() },
-            VmSpec { root_gib: u64::MAX, ..spec() },
-            VmSpec { ephemeral_gib: u64::MAX, ..spec() },
-            VmSpec { swap_mib: u64::MAX, ..spec() },
-        ] {
-            assert_eq!(check(&bad).expect_err("refused").kind(), base::Kind::BadRequest);
-        }
-    }
 
     #[test]
     fn a_swap_area() {

@@ -38,7 +38,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use orders::{VmId, VmOrder};
 
 use self::{account::Account, cgroup::Cgroup, machine::Machine, probe::Probe};
-use super::{Changes, Hypervisor, HypervisorFacts, SeenVm, lock, plain_id};
+use super::{Changes, Hypervisor, HypervisorFacts, SeenVm, check, lock};
 use crate::{HostFacts, images::ImageCache};
 
 pub use probe::Acceleration;
@@ -258,10 +258,7 @@ impl Hypervisor for Qemu {
     }
 
     async fn prepare(&self, order: &Arc<VmOrder>) -> Result<()> {
-        if !plain_id(&order.id) {
-            return Err(Error::bad_request(format!("{} cannot name a machine.", order.id)));
-        }
-        disks::check(&order.spec)?;
+        check(order)?;
         // May take long, and may be given up.
         let image = match &order.spec.image {
             Some(image) => Some(self.shared.images.ensure(image).await?),
