@@ -126,10 +126,14 @@ async fn what_is_not_taken() {
         let headers = [octets, ("x-openstack-image-size", size)];
         cloud.send(ALICE, "PUT", &path, &headers, "x").await.expect(status);
     }
-    let id = cloud.make(ALICE, json!({
-        "disk_format": "raw", "container_format": "bare", "visibility": "community",
-    }))
-    .await;
+    let id = cloud
+        .make(
+            ALICE,
+            json!({
+                "disk_format": "raw", "container_format": "bare", "visibility": "community",
+            }),
+        )
+        .await;
     cloud.upload(BOB, &id, "x").await.expect(403);
     cloud.upload(READER, &id, "x").await.expect(403);
     cloud.upload(BOB, "none", "x").await.expect(404);
@@ -153,10 +157,7 @@ async fn other_content_than_declared_is_refused_and_may_be_tried_again() {
     cloud.upload(ALICE, &id, "no qcow2 at all").await.expect(204);
     let change = json!([{"op": "replace", "path": "/disk_format", "value": "qcow2"}]);
     let refused = cloud.patch(ALICE, &id, change).await.expect(403);
-    assert_eq!(
-        refused.error(),
-        "Attribute disk_format can be only replaced for a queued image."
-    );
+    assert_eq!(refused.error(), "Attribute disk_format can be only replaced for a queued image.");
 }
 
 #[tokio::test]
@@ -218,9 +219,7 @@ async fn deleted_while_its_bytes_come() {
     feed.send(Ok("first".into())).expect("sent");
     let uploading = cloud.upload(ALICE, &id, body);
     let deleting = async {
-        cloud
-            .until("saving", async || cloud.show(ALICE, &id).await["status"] == "saving")
-            .await;
+        cloud.until("saving", async || cloud.show(ALICE, &id).await["status"] == "saving").await;
         cloud.get(ALICE, &format!("/images/{id}/file")).await.expect(204);
         cloud.delete(ALICE, &format!("/images/{id}")).await.expect(204);
         feed.send(Ok("last".into())).expect("sent");
@@ -260,7 +259,8 @@ async fn an_upload_that_dies_with_its_controller_is_put_back() {
     let keys = Arc::new(Keys::new(world.clone()));
     let store = MemoryStore::new("here");
     let process = world.scope("first life");
-    let first = Cloud::over(process.clone(), keys.clone(), "c1", Options::default(), store.clone()).await;
+    let first =
+        Cloud::over(process.clone(), keys.clone(), "c1", Options::default(), store.clone()).await;
     let id = first.make(ALICE, raw()).await;
     let kept = first.active(ALICE, b"kept").await;
     let (feed, body) = fed();
@@ -296,7 +296,9 @@ async fn bytes_of_another_place_are_not_looked_for_here() {
     let world = World::real();
     let keys = Arc::new(Keys::new(world.clone()));
     let options = Options::default();
-    let one = Cloud::over(world.clone(), keys.clone(), "c1", options.clone(), MemoryStore::new("one")).await;
+    let one =
+        Cloud::over(world.clone(), keys.clone(), "c1", options.clone(), MemoryStore::new("one"))
+            .await;
     let two = Cloud::over(world.clone(), keys, "c2", options, MemoryStore::new("two")).await;
     let id = one.active(ALICE, b"bytes").await;
     two.get(ALICE, &format!("/images/{id}/file")).await.expect(503);

@@ -114,7 +114,10 @@ async fn what_is_not_imported() {
         (json!({"method": {}}), 400),
         (json!({"method": {"name": "glance-direct"}, "all_stores": "yes"}), 400),
         (json!({"method": {"name": "glance-direct"}, "stores": ["other"]}), 409),
-        (json!({"method": {"name": "glance-direct"}, "all_stores": true, "stores": ["local"]}), 400),
+        (
+            json!({"method": {"name": "glance-direct"}, "all_stores": true, "stores": ["local"]}),
+            400,
+        ),
     ] {
         cloud.post(ALICE, &path, body.clone()).await.expect(status);
     }

@@ -72,7 +72,8 @@ async fn only_shared_images_have_members() {
     cloud.get(ALICE, &members).await.expect(403);
     cloud.get(ALICE, &format!("{members}/beta")).await.expect(404);
     cloud.get(BOB, &members).await.expect(404);
-    let missing = cloud.post(ALICE, "/images/none/members", json!({"member": "b"})).await.expect(404);
+    let missing =
+        cloud.post(ALICE, "/images/none/members", json!({"member": "b"})).await.expect(404);
     assert_eq!(missing.error(), "Image none not found.");
 }
 
