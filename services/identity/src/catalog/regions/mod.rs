@@ -1,0 +1,5 @@
+//! `/regions`. Its guards are those of the catalog.
+
+pub(crate) mod actions;
+pub(crate) mod api;
+pub(crate) mod wire;

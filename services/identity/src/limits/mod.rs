@@ -1,0 +1,3 @@
+//! Unified limits.
+
+pub mod record;
