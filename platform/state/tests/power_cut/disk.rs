@@ -184,6 +184,13 @@ impl Disk {
         self.state().next_life();
     }
 
+    /// Throws everything away.
+    pub fn forget(&self) {
+        let mut state = self.state();
+        state.files.clear();
+        state.ghosts.clear();
+    }
+
     /// How much was done so far.
     pub fn operations(&self) -> u64 {
         self.state().operations

@@ -345,6 +345,8 @@ fn run(seed: u64, totals: &mut Ledger) -> u64 {
     totals.commits += ledger.commits;
     totals.unknowns += ledger.unknowns;
     totals.refusals += ledger.refusals;
+    // The VFS stays registered; what it holds need not.
+    bench.disk.forget();
     bench.disk.operations()
 }
 
@@ -418,7 +420,8 @@ fn seeds() -> u64 {
 #[test]
 fn nothing_acknowledged_is_lost() {
     let mut totals = Ledger::default();
-    for seed in 0..seeds() {
+    // 361: the disk was full when WAL was turned on, and SQLite went on without.
+    for seed in (0..seeds()).chain([361]) {
         run(seed, &mut totals);
     }
     let Ledger { commits, unknowns, refusals, .. } = totals;

@@ -173,7 +173,20 @@ impl Database {
         conn.busy_timeout(std::time::Duration::from_secs(10))?;
         // The page size counts for a new file only, and before WAL.
         conn.pragma_update(None, "page_size", super::PAGE_SIZE)?;
-        conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        // To its end: it may fail after it has said "wal", when the disk is full, and SQLite would go
+        // on with a journal whose end is not synced.
+        let mut turn_on = conn.prepare("PRAGMA journal_mode=WAL")?;
+        let mut rows = turn_on.query([])?;
+        while rows.next()?.is_some() {}
+        drop(rows);
+        drop(turn_on);
+        // Without a WAL this says -1.
+        let pages: i32 = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))?;
+        if pages < 0 {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+            let why = "write-ahead logging cannot be turned on here".to_owned();
+            return Err(rusqlite::Error::SqliteFailure(code, Some(why)));
+        }
         for (name, value) in [
             ("synchronous", "FULL"),
             ("foreign_keys", "OFF"),
@@ -303,8 +316,15 @@ impl Database {
         let sql = "INSERT INTO kv(key, created, modified, lease, value) VALUES (?1, ?2, ?2, ?3, ?4)
             ON CONFLICT(key) DO UPDATE SET modified = ?2, lease = ?3, value = ?4
             RETURNING created";
-        let values = params![key, number(at), lease.map(|lease| lease.0), value];
-        self.conn.prepare_cached(sql)?.query_row(values, |row| row.get(0)).map(revision)
+        let mut put = self.conn.prepare_cached(sql)?;
+        let mut rows = put.query(params![key, number(at), lease.map(|lease| lease.0), value])?;
+        let created = match rows.next()? {
+            Some(row) => row.get(0)?,
+            None => return Err(rusqlite::Error::QueryReturnedNoRows),
+        };
+        // To its end: what fails after the row is not told otherwise.
+        while rows.next()?.is_some() {}
+        Ok(revision(created))
     }
 
     /// Whether it was there.
