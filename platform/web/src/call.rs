@@ -204,6 +204,25 @@ impl Request {
         })
     }
 
+    /// Checks any JSON (an action's body, say) as [`Request::input`] does the whole body.
+    pub fn check(&self, schema: &Schema, value: &Value) -> Result<()> {
+        validate::check(schema, value, self.version, self.service.envelope.into())
+    }
+
+    /// Checks the query; 400 in the service's words.
+    pub fn check_query(&self, schema: &Schema) -> Result<()> {
+        validate::check_query(schema, &self.query, self.version, self.service.envelope.into())
+    }
+
+    /// Nova's `/action`: the name of the one action in the body, and the whole body, for the action's schema.
+    pub fn action(&self) -> Result<(String, Value)> {
+        let body = self.any_value()?;
+        match body.as_object().map(|map| (map.len(), map.keys().next())) {
+            Some((1, Some(name))) => Ok((name.clone(), body)),
+            _ => Err(Error::bad_request("Malformed request body")),
+        }
+    }
+
     /// Whether the actor may do this to that. An unknown name is never allowed.
     pub fn allowed(&self, name: &str, target: &Target<'_>) -> bool {
         self.asked.store(true, Ordering::Relaxed);

@@ -128,7 +128,7 @@ impl Page {
             let query = call.query.with("marker", Some(last));
             format!("{here}?{query}")
         });
-        let query = call.query.with("", None);
+        let query = call.query.render();
         let this = if query.is_empty() { here } else { format!("{here}?{query}") };
         json!({"next": next, "self": this, "previous": null})
     }

@@ -46,21 +46,29 @@ impl Query {
         self.0.is_empty()
     }
 
+    /// Text after `?` again.
+    pub fn render(&self) -> String {
+        render(self.pairs())
+    }
+
     /// Text after `?` again, with one name's values replaced (or removed, by none): for links to other pages.
     pub fn with(&self, name: &str, value: Option<&str>) -> String {
-        let mut out = String::new();
         let kept = self.0.iter().filter(|(n, _)| n != name);
-        let pairs = kept.map(|(n, v)| (n.as_str(), v.as_str())).chain(value.map(|v| (name, v)));
-        for (name, value) in pairs {
-            if !out.is_empty() {
-                out.push('&');
-            }
-            out.extend(encode(name));
-            out.push('=');
-            out.extend(encode(value));
-        }
-        out
+        render(kept.map(|(n, v)| (n.as_str(), v.as_str())).chain(value.map(|v| (name, v))))
     }
+}
+
+fn render<'q>(pairs: impl Iterator<Item = (&'q str, &'q str)>) -> String {
+    let mut out = String::new();
+    for (name, value) in pairs {
+        if !out.is_empty() {
+            out.push('&');
+        }
+        out.extend(encode(name));
+        out.push('=');
+        out.extend(encode(value));
+    }
+    out
 }
 
 /// Percent-encodes one name or value of a query.

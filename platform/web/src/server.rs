@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Peer, RequestBody, Router, metrics, prompt::Prompt};
+use crate::{Peer, RequestBody, Router, metrics, patience::Patient};
 
 /// How a listener behaves.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ pub struct Options {
     pub connections: usize,
     /// How long a client may take for its TLS handshake.
     pub patience: Duration,
-    /// How long a connection may be idle, or a client take for the head of a request.
+    /// How long a connection may be idle, a client take for the head of a request, or take nothing of an answer.
     pub idle: Duration,
     /// How long requests at work may take when the server stops.
     pub grace: Duration,
@@ -203,8 +203,7 @@ impl Connection {
             .max_header_list_size(64 * 1024)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(self.patience);
-        let (world, idle) = (self.world.clone(), self.idle);
-        let stream = Prompt::new(stream, async move { world.sleep(idle).await });
+        let stream = Patient::new(stream, self.world.clone(), self.idle);
         let (router, peer) = (self.router, Peer(self.peer));
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             let router = router.clone();

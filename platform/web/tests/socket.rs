@@ -54,9 +54,10 @@ async fn upload(mut call: Call<Context>) -> Result<Reply> {
     Ok(Reply::ok(json!(length)))
 }
 
-async fn download(_: Call<Context>) -> Result<Reply> {
+async fn download(call: Call<Context>) -> Result<Reply> {
     let chunk = Bytes::from(vec![7; 64 * 1024]);
-    let chunks = futures_util::stream::iter((0..160).map(move |_| Ok(chunk.clone())));
+    let count = call.query.get("chunks").map_or(160, |count| count.parse().expect("a number"));
+    let chunks = futures_util::stream::iter((0..count).map(move |_| Ok(chunk.clone())));
     Ok(Reply::stream(200, "application/octet-stream", Box::pin(chunks)))
 }
 
@@ -360,6 +361,24 @@ fn who_says_nothing_is_cut_off() {
             // Without a limit this would never end.
             let _ = stream.read_to_end(&mut bytes).await;
         }
+    });
+}
+
+#[test]
+fn who_takes_nothing_is_cut_off() {
+    run(async {
+        let options =
+            Options { idle: Duration::from_millis(200), connections: 1, ..Options::default() };
+        let server = start(options).await;
+        let mut greedy = connect(&server).await;
+        // More than any socket's buffers hold.
+        let ask = b"GET /x/file?chunks=4000 HTTP/1.1\r\nhost: x\r\nx-auth-token: demo\r\n\r\n";
+        greedy.write_all(ask).await.expect("sent");
+        // The only place is free again, although the first client still holds its end.
+        let mut second = connect(&server).await;
+        second.write_all(HELLO).await.expect("sent");
+        assert_eq!(answer(&mut second).await.0, 200);
+        drop(greedy);
     });
 }
 

@@ -9,8 +9,7 @@ use super::{
 use crate::Actor;
 
 impl Rulebook {
-    /// Circles were refused when compiling, and expressions nest boundedly; a chain of rules is as deep as
-    /// the file's author made it, so that references count as depth too.
+    /// Recursion is bounded: circles and long chains were refused when compiling, expressions nest boundedly.
     pub(super) fn evaluate(&self, check: &Check, actor: &Actor, target: &Target<'_>) -> bool {
         match check {
             Check::True => true,

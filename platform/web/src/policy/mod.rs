@@ -89,6 +89,9 @@ impl<'t> Target<'t> {
     }
 }
 
+/// Longest chain of rules that refer to rules; checking one recurses that deep.
+const LONGEST_CHAIN: u32 = 32;
+
 /// The rules of one service, compiled.
 #[derive(Debug, Default)]
 pub struct Rulebook {
@@ -161,45 +164,61 @@ impl Rulebook {
         Ok(book)
     }
 
-    /// Follows references from every rule; a path longer than all rules together is a circle.
+    /// Follows references from every rule, without recursion: a file may chain thousands of rules. Refuses
+    /// circles and chains that checking should not recurse through.
     fn refuse_circles(&self, service: &str) -> Result<()> {
-        const UNSEEN: u8 = 0;
-        const OPEN: u8 = 1;
-        const DONE: u8 = 2;
-        let mut marks = vec![UNSEEN; self.rules.len()];
+        /// What is known of a rule.
+        #[derive(Clone, Copy)]
+        enum Mark {
+            Unseen,
+            Open,
+            /// With the length of the longest chain from here.
+            Done(u32),
+        }
+        let mut marks = vec![Mark::Unseen; self.rules.len()];
+        let references = |index: usize| {
+            let mut found = Vec::new();
+            if let Some(rule) = self.rules.get(index) {
+                rule.check.references(&mut found);
+            }
+            found
+        };
+        let refuse = |index: usize, why: &str| {
+            let name = self.rules.get(index).map_or("", |rule| &rule.name);
+            Err(Error::bad_request(format!("the policy {name} of {service} {why}")))
+        };
         for start in 0..self.rules.len() {
-            // Depth first, without recursion: a file may chain thousands of rules.
             let mut stack = vec![(start, false)];
             while let Some((index, leaving)) = stack.pop() {
-                let (Some(mark), Some(rule)) = (marks.get_mut(index), self.rules.get(index)) else {
-                    continue;
-                };
+                let mark = marks.get(index).copied().unwrap_or(Mark::Done(0));
                 if leaving {
-                    *mark = DONE;
+                    let below = references(index).into_iter().filter_map(|r| marks.get(r));
+                    let longest = below.map(|mark| match mark {
+                        Mark::Done(length) => *length,
+                        Mark::Unseen | Mark::Open => 0,
+                    });
+                    let length = 1 + longest.max().unwrap_or(0);
+                    if length > LONGEST_CHAIN {
+                        return refuse(index, "refers to too long a chain of other rules");
+                    }
+                    if let Some(mark) = marks.get_mut(index) {
+                        *mark = Mark::Done(length);
+                    }
                     continue;
                 }
-                match *mark {
-                    DONE => continue,
-                    OPEN => {
-                        return Err(Error::bad_request(format!(
-                            "the policy {} of {service} refers to itself",
-                            rule.name
-                        )));
-                    }
-                    _ => *mark = OPEN,
+                match mark {
+                    Mark::Done(_) => continue,
+                    Mark::Open => return refuse(index, "refers to itself"),
+                    Mark::Unseen => {}
+                }
+                if let Some(mark) = marks.get_mut(index) {
+                    *mark = Mark::Open;
                 }
                 stack.push((index, true));
-                let mut references = Vec::new();
-                rule.check.references(&mut references);
-                for reference in references {
+                for reference in references(index) {
                     match marks.get(reference) {
-                        Some(&DONE) => {}
-                        Some(&OPEN) => {
-                            return Err(Error::bad_request(format!(
-                                "the policy {} of {service} refers to itself",
-                                rule.name
-                            )));
-                        }
+                        Some(Mark::Done(_)) => {}
+                        Some(Mark::Open) => return refuse(index, "refers to itself"),
                         _ => stack.push((reference, false)),
                     }
                 }

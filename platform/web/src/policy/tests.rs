@@ -142,6 +142,10 @@ fn rules_refer_to_rules() {
     // A diamond is no circle.
     let diamond = [("a", "rule:b and rule:c"), ("b", "rule:d"), ("c", "rule:d"), ("d", "@")];
     assert!(Rulebook::compile("test", diamond, &Overrides::default()).is_ok());
+    let chain: Vec<_> = (0..5000).map(|n| (format!("r{n}"), format!("rule:r{}", n + 1))).collect();
+    let chain = chain.iter().map(|(name, rule)| (name.as_str(), rule.as_str()));
+    let error = Rulebook::compile("test", chain.chain([("r5000", "@")]), &Overrides::default());
+    assert!(error.expect_err("chain").message().contains("too long a chain"));
     let error = Rulebook::compile("test", [("a", "rule:nope")], &Overrides::default());
     assert!(error.expect_err("unknown").message().contains("rule:nope"));
 }
