@@ -202,7 +202,7 @@ mod tests {
         let cli = Cli::parse_from([
             "everstack", "up", "--simulated", "3", "--listen", "127.0.0.1:1234", "--set", "node.vcpus=2",
         ]);
-        let mut layers = Layers::new(&crate::config::Config::defaults(true, None));
+        let mut layers = Layers::new(&crate::config::Config::defaults(true, None, String::new()));
         cli.flags(&mut layers).unwrap();
         let config = layers.config().unwrap();
         assert_eq!(config.simulated.nodes, 3);

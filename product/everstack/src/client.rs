@@ -39,7 +39,8 @@ impl Client {
             "identity": {"methods": ["password"], "password": {"user": {
                 "name": "admin", "domain": {"id": "default"}, "password": password}}},
             "scope": {"project": {"name": "admin", "domain": {"id": "default"}}}}});
-        let answer = self.send(Method::POST, "/identity/v3/auth/tokens", Some(&body)).await?;
+        let body = ("application/json", Bytes::from(body.to_string()));
+        let answer = self.send(Method::POST, "/identity/v3/auth/tokens", Some(body)).await?;
         let token = answer.headers().get("x-subject-token").and_then(|value| value.to_str().ok());
         match token {
             Some(token) => {
@@ -59,12 +60,26 @@ impl Client {
     /// When the cloud does not answer, or answers an error.
     pub async fn get(&self, path: &str) -> Result<Value> {
         let answer = self.send(Method::GET, path, None).await?;
-        if !answer.status().is_success() {
-            let text = String::from_utf8_lossy(answer.body());
-            return Err(Error::unavailable(format!("{path}: {}: {text}", answer.status())));
-        }
-        serde_json::from_slice(answer.body())
-            .map_err(|error| Error::internal(format!("{path}: {error}")).with_source(error))
+        read(path, &answer)
+    }
+
+    /// POST of JSON, answered by JSON.
+    ///
+    /// # Errors
+    /// When the cloud does not answer, or answers an error.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let body = ("application/json", Bytes::from(body.to_string()));
+        let answer = self.send(Method::POST, path, Some(body)).await?;
+        read(path, &answer)
+    }
+
+    /// PUT of bytes, answered by nothing.
+    ///
+    /// # Errors
+    /// When the cloud does not answer, or answers an error.
+    pub async fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
+        let body = ("application/octet-stream", bytes);
+        check(path, &self.send(Method::PUT, path, Some(body)).await?)
     }
 
     /// The status of a GET.
@@ -76,7 +91,12 @@ impl Client {
         Ok((answer.status(), String::from_utf8_lossy(answer.body()).into_owned()))
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response<Bytes>> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, Bytes)>,
+    ) -> Result<Response<Bytes>> {
         let silent = |_| Error::unavailable(format!("{} did not answer in time", self.url));
         self.world.timeout(PATIENCE, self.exchange(method, path, body)).await.map_err(silent)?
     }
@@ -85,7 +105,7 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<(&'static str, Bytes)>,
     ) -> Result<Response<Bytes>> {
         let failed = |error: &dyn std::fmt::Display| {
             Error::unavailable(format!("{}{path}: {error}", self.url))
@@ -100,11 +120,14 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header("x-auth-token", token);
         }
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        let bytes = body.map(Value::to_string).unwrap_or_default();
-        let request = request.body(Full::new(Bytes::from(bytes))).map_err(|e| failed(&e))?;
+        let bytes = match body {
+            Some((media, bytes)) => {
+                request = request.header("content-type", media);
+                bytes
+            }
+            None => Bytes::new(),
+        };
+        let request = request.body(Full::new(bytes)).map_err(|e| failed(&e))?;
         let response = if scheme == "https" {
             let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
             let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
@@ -145,4 +168,18 @@ impl Client {
             .map_err(|e| Error::internal("TLS").with_source(e))?;
         Ok(builder.with_root_certificates(roots).with_no_client_auth())
     }
+}
+
+fn check(path: &str, answer: &Response<Bytes>) -> Result<()> {
+    if answer.status().is_success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(answer.body());
+    Err(Error::unavailable(format!("{path}: {}: {text}", answer.status())))
+}
+
+fn read(path: &str, answer: &Response<Bytes>) -> Result<Value> {
+    check(path, answer)?;
+    serde_json::from_slice(answer.body())
+        .map_err(|error| Error::internal(format!("{path}: {error}")).with_source(error))
 }

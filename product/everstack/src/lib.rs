@@ -2,10 +2,17 @@
 //! environment, arguments or the host's files for configuration is here.
 
 pub mod cli;
+pub mod client;
+pub mod cloud;
 pub mod config;
 pub mod credentials;
 pub mod doctor;
+#[cfg(test)]
+mod lab;
+pub mod local;
 pub mod logging;
-pub mod ports;
 pub mod pki;
+pub mod ports;
+pub mod roles;
+pub mod sample;
 pub mod state_dir;

@@ -105,6 +105,8 @@ pub struct Node {
     pub address: String,
     /// `auto`, `kvm` or `tcg`. `auto` looks for vmx or svm in the processor's flags.
     pub acceleration: String,
+    /// Where programs are looked for, as in PATH.
+    pub path: String,
     /// QEMU's program.
     pub qemu: PathBuf,
     /// QEMU's image tool.
@@ -145,7 +147,7 @@ pub struct Simulated {
 
 impl Config {
     /// The defaults for this user and host.
-    pub fn defaults(root: bool, home: Option<PathBuf>) -> Config {
+    pub fn defaults(root: bool, home: Option<PathBuf>, path: String) -> Config {
         let state_dir = match (root, home) {
             (false, Some(home)) => home.join(".local/state/everstack"),
             _ => PathBuf::from("/var/lib/everstack"),
@@ -174,6 +176,7 @@ impl Config {
                 name: None,
                 address: "127.0.0.1".into(),
                 acceleration: "auto".into(),
+                path,
                 qemu: "qemu-system-x86_64".into(),
                 qemu_img: "qemu-img".into(),
                 user: None,

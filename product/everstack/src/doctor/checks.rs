@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn every_trouble_says_what_is_needed() {
-        let config = Config::defaults(true, None);
+        let config = Config::defaults(true, None, String::new());
         for finding in all(&config) {
             assert!(!finding.found.is_empty() && !finding.needed.is_empty(), "{finding:?}");
         }

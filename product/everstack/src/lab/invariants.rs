@@ -1,0 +1,92 @@
+//! What must hold after every step, whatever went wrong.
+
+use base::{Map, Set};
+use compute::{quotas::UsageRecord, servers::record::{Phase, Power, ServerRecord}};
+use placement::AllocationRecord;
+use state::Snapshot;
+
+use super::Lab;
+
+impl Lab {
+    /// What the cloud knows: the newest state, from any controller.
+    pub async fn state(&self) -> Snapshot {
+        for _ in 0..1000 {
+            if let Some(controller) = self.any()
+                && let Ok(snapshot) = controller.state.fresh().await
+            {
+                return snapshot;
+            }
+            self.world.sleep(std::time::Duration::from_millis(100)).await;
+            self.revive().await;
+        }
+        panic!("the state cannot be read");
+    }
+
+    /// Whether every server is where its owner wants it, or failed.
+    pub fn servers_settled(&self) -> bool {
+        let Some(controller) = self.any() else { return false };
+        let known = controller.state.known();
+        known.all::<ServerRecord>().all(|server| {
+            let reached = match (server.phase, server.intent.power) {
+                (Phase::Failed, _) | (Phase::Running, Power::On) | (Phase::Off, _) => true,
+                _ => false,
+            };
+            server.is_settled() && reached
+        }) && known.count::<compute::servers::gone::GoneRecord>() == 0
+    }
+
+    /// Holds at every moment.
+    pub async fn check(&self) {
+        let state = self.state().await;
+        let mut instances: Map<String, i64> = Map::new();
+        for server in state.all::<ServerRecord>().filter(|server| !server.is_deleted()) {
+            *instances.entry(server.project_id.clone()).or_default() += 1;
+            let held = state.get::<AllocationRecord>(&server.id);
+            assert_eq!(
+                held.is_some(),
+                server.place.is_some(),
+                "the server {} has a place without an allocation, or the reverse",
+                server.id
+            );
+        }
+        for allocation in state.all::<AllocationRecord>() {
+            assert!(
+                state.get::<ServerRecord>(&allocation.id).is_some(),
+                "the allocation of {} has no server",
+                allocation.id
+            );
+        }
+        for usage in state.all::<UsageRecord>().filter(|usage| !usage.id.contains('/')) {
+            let counted = instances.remove(&*usage.id).unwrap_or(0);
+            assert_eq!(usage.instances, counted, "the project {} uses another number", usage.id);
+        }
+        assert!(instances.is_empty(), "servers without use of quota: {instances:?}");
+        let mut places = Map::new();
+        for node in &self.nodes {
+            for (id, _) in node.host().on() {
+                if let Some(other) = places.insert(id.clone(), node.name().to_owned()) {
+                    panic!("{id} runs on {other} and on {}", node.name());
+                }
+            }
+        }
+    }
+
+    /// Holds when all is settled: what runs is what shall run, where it shall.
+    pub async fn check_settled(&self) {
+        self.check().await;
+        let state = self.state().await;
+        let wanted: Set<(String, String)> = state
+            .all::<ServerRecord>()
+            .filter(|server| server.phase == Phase::Running)
+            .filter_map(|server| Some((server.id.to_string(), server.place.as_ref()?.node.clone())))
+            .collect();
+        let running: Set<(String, String)> = self
+            .nodes
+            .iter()
+            .flat_map(|node| {
+                node.host().on().into_iter().map(|(id, _)| (id.to_string(), node.name().to_owned()))
+            })
+            .collect();
+        assert_eq!(running, wanted, "what runs is not what shall run");
+    }
+}
