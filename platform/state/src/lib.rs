@@ -27,6 +27,7 @@ pub use store::{
     MAX_VALUE, Outcome, Reading, Store, Transaction, Watch, WatchEnd, Write, prefix_end,
 };
 pub use cache::Notice;
+pub use seal::Sealer;
 pub use record::{Index, Record, Schema, Scope, reserved_names};
 pub use session::{Session, SessionRecord};
 pub use snapshot::{Entry, Snapshot};
