@@ -13,7 +13,9 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use crate::{Actor, AuditEvent, AuditSink, Authenticator, ProjectScope, RequestBody, Router};
+use crate::{
+    Actor, AuditEvent, AuditSink, Authenticator, Policy, ProjectScope, RequestBody, Router,
+};
 
 /// Knows the actors that it was told; every other token is refused.
 #[derive(Clone, Default)]
@@ -240,6 +242,35 @@ impl Answer {
         };
         inner.and_then(Value::as_str).unwrap_or_default().to_owned()
     }
+}
+
+/// The routes that anybody may call, as `METHOD path`: to be compared with a list that people look at.
+pub fn public_routes(router: &Router) -> Vec<String> {
+    let public = router.routes().filter(|route| route.policy == Policy::Public);
+    public.map(|route| format!("{} {}", route.method, route.path)).collect()
+}
+
+/// Calls every other route without a token and with a bad one, in its oldest microversion, and tells which answered
+/// anything but 401. There shall be none.
+pub async fn unguarded_routes(router: &Router) -> Vec<String> {
+    let mut open = Vec::new();
+    for route in router.routes().filter(|route| route.policy != Policy::Public) {
+        let path: Vec<&str> = route
+            .path
+            .split('/')
+            .map(|segment| if segment.starts_with('{') { "x" } else { segment })
+            .collect();
+        for client in [Client::new(router), Client::new(router).token("nonsense")] {
+            let since = route.since.unwrap_or_default();
+            let client = client.version(&format!("{} {since}", route.service));
+            let body = RequestBody::Full(Bytes::new());
+            let answer = client.send(route.method.clone(), &path.join("/"), body).await;
+            if answer.status != StatusCode::UNAUTHORIZED {
+                open.push(format!("{} {}: {}", route.method, route.path, answer.status));
+            }
+        }
+    }
+    open
 }
 
 /// Compares a value with the sample in `tests/golden/NAME.json` of the crate whose `CARGO_MANIFEST_DIR` is given;

@@ -602,6 +602,10 @@ fn routes_are_listed_for_guards() {
         assert_eq!(router.routes().count(), 4 * cards().len());
         let old: Vec<_> = router.routes().filter(|r| r.path == "/compute/v2.1/old").collect();
         assert_eq!((old[0].until, old[1].since), (Some(v(2, 10)), Some(v(2, 20))));
+        let public = web::testing::public_routes(&router);
+        assert_eq!(public.iter().filter(|route| route.ends_with("/public")).count(), 4);
+        assert_eq!(public.len(), 4, "{public:?}");
+        assert_eq!(web::testing::unguarded_routes(&router).await, Vec::<String>::new());
         let policies: Vec<_> = router.policies("image").expect("image").collect();
         assert!(policies.contains(&("thing:admin", "rule:is_admin")));
     });
