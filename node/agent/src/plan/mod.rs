@@ -201,6 +201,8 @@ fn running(sight: &Sight<'_>, held: &Held) -> Next {
         }
         Power::Off(_) if seen.prepared => sight.attempt(held, Step::Start),
         Power::Off(_) => sight.attempt(held, Step::Prepare),
+        // Given up: what is left of the last attempt is not kept.
+        Power::Loaded if held.outcome.is_some() => sight.patiently(Step::CutOff),
         Power::Loaded => sight.attempt(held, Step::Start),
         Power::Running | Power::Paused if !reboot_due => Next::Rest,
         Power::Running | Power::Paused => {
