@@ -70,6 +70,8 @@ pub struct State {
     /// Writes, truncations, syncs, makings and deletions so far.
     operations: u64,
     failures: Vec<(u64, Failure)>,
+    /// So many syncs work, the next fails and the process is killed before it does anything more.
+    good_syncs: Option<u64>,
     dead: bool,
     /// Which process: handles of an earlier one do nothing any more.
     pub life: u64,
@@ -131,6 +133,7 @@ impl Disk {
             dice: Dice::new(seed),
             operations: 0,
             failures: Vec::new(),
+            good_syncs: None,
             dead: false,
             life: 0,
         })))
@@ -145,6 +148,11 @@ impl Disk {
         let mut state = self.state();
         let at = state.operations + after;
         state.failures.push((at, failure));
+    }
+
+    /// After so many syncs one fails, and the process is killed before it can do anything about it.
+    pub fn die_of_a_sync_after(&self, count: u64) {
+        self.state().good_syncs = Some(count);
     }
 
     pub fn dead(&self) -> bool {
@@ -207,6 +215,7 @@ impl State {
         self.dead = false;
         self.life += 1;
         self.failures.clear();
+        self.good_syncs = None;
     }
 
     /// Counts an operation of a process, and whether it fails.
@@ -300,7 +309,15 @@ impl State {
     }
 
     pub fn sync(&mut self, life: u64, name: &str) -> Result<(), Broken> {
-        let failure = self.operate(life, &[Failure::Sync])?;
+        let mut failure = self.operate(life, &[Failure::Sync])?;
+        match &mut self.good_syncs {
+            Some(0) => {
+                failure = Some(Failure::Sync);
+                self.dead = true;
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
         let mut dice = self.dice.clone();
         let node = self.node(name)?;
         for change in std::mem::take(&mut node.unsynced) {

@@ -130,6 +130,8 @@ impl EmbeddedStore {
     /// Hands work to the writer: an error says that it was not taken. What comes is its answer, or
     /// nothing if it ended without a word.
     async fn ask(&self, work: Work) -> Result<oneshot::Receiver<Result<Answer>>> {
+        // What would wait for a writer that is gone was certainly not done.
+        self.inner.shared.check_open()?;
         let (answer, answered) = oneshot::channel();
         let request = Request { work, answer };
         match &self.inner.drive {
