@@ -11,7 +11,9 @@ mod auth;
 mod bootstrap;
 pub mod catalog;
 pub mod config;
+pub mod consumers;
 pub mod credentials;
+pub mod domain_configs;
 pub mod domains;
 pub mod groups;
 mod handle;
@@ -21,6 +23,7 @@ mod manners;
 mod names;
 mod options;
 pub mod passwords;
+pub mod policies;
 pub mod projects;
 pub mod purge;
 pub mod roles;
@@ -49,15 +52,20 @@ pub fn schema(schema: Schema) -> Schema {
         .table::<app_creds::record::AccessRule>()
         .table::<app_creds::record::AppCred>()
         .table::<assignments::record::Assignment>()
+        .table::<catalog::endpoint_groups::EndpointGroup>()
+        .table::<catalog::filter::Association>()
         .table::<catalog::record::Endpoint>()
         .table::<catalog::record::Region>()
         .table::<catalog::record::Service>()
+        .table::<consumers::record::Consumer>()
         .table::<credentials::record::Credential>()
+        .table::<domain_configs::record::DomainConfig>()
         .table::<groups::record::Group>()
         .table::<groups::record::Membership>()
         .table::<limits::record::Limit>()
         .table::<limits::record::RegisteredLimit>()
         .table::<passwords::record::Password>()
+        .table::<policies::record::PolicyBlob>()
         .table::<projects::record::Project>()
         .table::<purge::record::Purge>()
         .table::<roles::record::Implication>()
@@ -85,6 +93,16 @@ pub fn service(identity: &Identity) -> Service<Identity> {
         catalog::endpoints::api::cards(),
         app_creds::api::cards(),
         app_creds::rules_api::cards(),
+        catalog::endpoint_groups::cards(),
+        catalog::filter::cards(),
+        consumers::api::cards(),
+        credentials::api::cards(),
+        credentials::ec2::cards(),
+        domain_configs::api::cards(),
+        limits::api::cards(),
+        limits::registered::cards(),
+        policies::api::cards(),
+        trusts::api::cards(),
     ];
     let discovery = Discovery {
         style: DiscoveryStyle::Keystone,

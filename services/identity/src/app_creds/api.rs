@@ -119,7 +119,7 @@ async fn create(call: Call<Identity>) -> Result<Reply> {
     Ok(Reply::json(201, member(&call, shown)))
 }
 
-fn find_roles(snapshot: &Snapshot, wanted: &[RoleRef]) -> Result<Vec<String>> {
+pub(crate) fn find_roles(snapshot: &Snapshot, wanted: &[RoleRef]) -> Result<Vec<String>> {
     let mut ids = Vec::new();
     for role in wanted {
         let id = match role {

@@ -115,7 +115,7 @@ pub(crate) fn parse_expiry(text: &str, now: Timestamp) -> Result<Timestamp> {
     Ok(expires)
 }
 
-fn role_ref(role: &Value) -> RoleRef {
+pub(crate) fn role_ref(role: &Value) -> RoleRef {
     match (role.get("id").and_then(Value::as_str), role.get("name").and_then(Value::as_str)) {
         (Some(id), _) => RoleRef::Id(id.to_owned()),
         (None, name) => RoleRef::Name(name.unwrap_or_default().to_owned()),

@@ -111,14 +111,16 @@ pub(crate) fn with_implied(snapshot: &Snapshot, roles: Set<String>) -> Set<Strin
     all
 }
 
-/// The global roles among these, with their names, as a token shows them.
+/// The global roles among these, by name, as a token shows them.
 pub(crate) fn named(snapshot: &Snapshot, roles: &Set<String>) -> Vec<NamedRole> {
-    roles
+    let mut named: Vec<NamedRole> = roles
         .iter()
         .filter_map(|id| snapshot.get::<Role>(id))
         .filter(|role| role.domain_id.is_none())
         .map(|role| NamedRole { id: role.id.to_string(), name: role.name.clone() })
-        .collect()
+        .collect();
+    named.sort_by(|a, b| a.name.cmp(&b.name));
+    named
 }
 
 /// The projects in which a user has a role.

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 use state::Snapshot;
 use web::BaseUrl;
 
-use super::record::{Endpoint, Service};
+use super::{
+    filter,
+    record::{Endpoint, Service},
+};
 
 /// The catalog as tokens show it.
 pub(crate) fn catalog(
@@ -13,21 +16,23 @@ pub(crate) fn catalog(
     user_id: &str,
     project_id: Option<&str>,
 ) -> Value {
-    let services = snapshot.all::<Service>().filter(|service| service.enabled).map(|service| {
-        let endpoints = snapshot
-            .by::<Endpoint>("service", &service.id)
-            .into_iter()
-            .filter(|endpoint| endpoint.enabled)
-            .filter_map(|endpoint| {
-                let url = fill(&endpoint.url, base, user_id, project_id)?;
-                Some(json!({
-                    "id": &*endpoint.id,
-                    "interface": endpoint.interface,
-                    "region_id": endpoint.region_id,
-                    "url": url,
-                    "region": endpoint.region_id,
-                }))
-            });
+    let wanted = filter::of_project(snapshot, project_id);
+    let mut services: Vec<_> = snapshot.all::<Service>().filter(|s| s.enabled).collect();
+    services.sort_by(|a, b| (&a.kind, &a.id).cmp(&(&b.kind, &b.id)));
+    let shown = services.iter().map(|service| {
+        let mut endpoints = snapshot.by::<Endpoint>("service", &service.id);
+        endpoints.retain(|endpoint| endpoint.enabled && wanted.has(&endpoint.id));
+        endpoints.sort_by(|a, b| (&a.interface, &a.id).cmp(&(&b.interface, &b.id)));
+        let endpoints = endpoints.iter().filter_map(|endpoint| {
+            let url = fill(&endpoint.url, base, user_id, project_id)?;
+            Some(json!({
+                "id": &*endpoint.id,
+                "interface": endpoint.interface,
+                "region_id": endpoint.region_id,
+                "url": url,
+                "region": endpoint.region_id,
+            }))
+        });
         json!({
             "endpoints": endpoints.collect::<Vec<_>>(),
             "id": &*service.id,
@@ -35,7 +40,7 @@ pub(crate) fn catalog(
             "name": service.name(),
         })
     });
-    Value::Array(services.collect())
+    Value::Array(shown.collect())
 }
 
 /// What stands for this cloud's own address in an endpoint's URL.

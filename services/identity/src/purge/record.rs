@@ -19,6 +19,8 @@ pub enum Kind {
     Role,
     /// A service.
     Service,
+    /// An endpoint, or a group of them.
+    Endpoint,
     /// A trust: those made from it go too.
     Trust,
 }
@@ -32,6 +34,7 @@ impl Kind {
             Kind::Group => "group",
             Kind::Role => "role",
             Kind::Service => "service",
+            Kind::Endpoint => "endpoint",
             Kind::Trust => "trust",
         };
         format!("{kind}:{id}")

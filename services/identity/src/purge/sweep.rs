@@ -11,14 +11,14 @@ use crate::{
         record::{AccessRule, AppCred},
     },
     assignments::record::{Assignment, Where, Who},
-    catalog,
-    catalog::record::Endpoint,
+    catalog::{endpoints, filter::Association, record::Endpoint},
     credentials::record::Credential,
+    domain_configs::record::DomainConfig,
     groups::{
         self,
         record::{Group, Membership},
     },
-    limits::record::Limit,
+    limits::{self, record::Limit},
     projects,
     projects::record::Project,
     roles::{
@@ -64,7 +64,14 @@ pub(super) fn step(txn: &mut Txn, key: &str) -> Result<bool> {
             delete_app_creds(txn, &snapshot, &mut left, "project", id)?;
             delete_by::<Credential>(txn, &snapshot, &mut left, "project", id)?;
             delete_by::<Trust>(txn, &snapshot, &mut left, "project", id)?;
-            delete_by::<Limit>(txn, &snapshot, &mut left, "project", id)?;
+            delete_limits(txn, &snapshot, &mut left, "project", id)?;
+            delete_by::<Association>(txn, &snapshot, &mut left, "project", id)?;
+            for user in some(&snapshot.index_ids::<User>("default_project", id), &mut left) {
+                txn.update::<User, ()>(user, |user| {
+                    user.default_project_id = None;
+                    Ok(())
+                })?;
+            }
         }
         Kind::Role => {
             delete_by::<Assignment>(txn, &snapshot, &mut left, "role", id)?;
@@ -73,9 +80,10 @@ pub(super) fn step(txn: &mut Txn, key: &str) -> Result<bool> {
         }
         Kind::Service => {
             for endpoint in some(&snapshot.index_ids::<Endpoint>("service", id), &mut left) {
-                catalog::endpoints::actions::remove(txn, endpoint)?;
+                endpoints::actions::remove(txn, endpoint)?;
             }
         }
+        Kind::Endpoint => delete_by::<Association>(txn, &snapshot, &mut left, "of", id)?,
         Kind::Trust => {
             for trust in some(&snapshot.index_ids::<Trust>("from", id), &mut left) {
                 txn.delete::<Trust>(trust)?;
@@ -95,7 +103,10 @@ pub(super) fn step(txn: &mut Txn, key: &str) -> Result<bool> {
 fn domain(txn: &mut Txn, snapshot: &Snapshot, left: &mut usize, id: &str) -> Result<()> {
     let place = Where::Domain(id.into()).key();
     delete_by::<Assignment>(txn, snapshot, left, "where", &place)?;
-    delete_by::<Limit>(txn, snapshot, left, "domain", id)?;
+    delete_limits(txn, snapshot, left, "domain", id)?;
+    if txn.delete::<DomainConfig>(id)? {
+        *left -= 1;
+    }
     for user in some(&snapshot.index_ids::<User>("domain", id), left) {
         users::actions::remove(txn, user)?;
     }
@@ -120,6 +131,19 @@ fn delete_by<T: Record>(
 ) -> Result<()> {
     for id in some(&snapshot.index_ids::<T>(index, text), left) {
         txn.delete::<T>(id)?;
+    }
+    Ok(())
+}
+
+fn delete_limits(
+    txn: &mut Txn,
+    snapshot: &Snapshot,
+    left: &mut usize,
+    index: &str,
+    text: &str,
+) -> Result<()> {
+    for id in some(&snapshot.index_ids::<Limit>(index, text), left) {
+        limits::actions::remove(txn, id)?;
     }
     Ok(())
 }

@@ -7,7 +7,11 @@
 //! trust's own record.
 
 pub(crate) mod actions;
+pub(crate) mod api;
 pub mod record;
+#[cfg(test)]
+mod tests;
+pub(crate) mod wire;
 
 use base::Result;
 use state::{Entry, Snapshot};

@@ -34,5 +34,9 @@ impl Record for User {
     const INDEXES: &'static [Index<User>] = &[
         Index { name: "domain", keys: |u, _| vec![u.domain_id.clone()] },
         Index { name: "name", keys: |u, _| vec![u.name.clone()] },
+        Index {
+            name: "default_project",
+            keys: |u, _| u.default_project_id.iter().cloned().collect(),
+        },
     ];
 }

@@ -10,7 +10,9 @@ use crate::{
         record::{Endpoint, Service},
         regions, render,
     },
-    manners, words,
+    manners,
+    purge::{self, record::Kind},
+    words,
 };
 
 /// What a client may change.
@@ -103,5 +105,7 @@ pub(crate) fn remove(txn: &mut Txn, id: &str) -> Result<bool> {
     if let Some(region) = &endpoint.region_id {
         txn.unlink(Scope::Global, &node(region), &format!("endpoint/{id}"));
     }
-    txn.delete::<Endpoint>(id)
+    txn.delete::<Endpoint>(id)?;
+    purge::request(txn, Kind::Endpoint, id)?;
+    Ok(true)
 }

@@ -9,6 +9,7 @@ use crate::{
     Identity,
     catalog::{record::Endpoint, regions::api::check_id},
     manners::{self, inner},
+    purge::record::Kind,
     rules::{CLOUD_ADMIN, CLOUD_READER},
     words,
 };
@@ -96,5 +97,9 @@ async fn delete(call: Call<Identity>) -> Result<Reply> {
         .state()
         .transact("endpoints::delete", move |txn| actions::remove(txn, &owned))
         .await?;
-    if gone { Ok(Reply::empty(204)) } else { Err(words::not_found("endpoint", &id)) }
+    if !gone {
+        return Err(words::not_found("endpoint", &id));
+    }
+    call.context.purge(Kind::Endpoint, &id).await;
+    Ok(Reply::empty(204))
 }
