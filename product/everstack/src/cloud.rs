@@ -11,7 +11,7 @@ use identity::{Bootstrap, BuiltIn, Identity};
 use image::Images;
 use nodes::{Hub, HubConfig};
 use state::{Schema, Sealer, Session, State, Store};
-use web::{BaseUrl, Overrides, Router};
+use web::{AuditSink, BaseUrl, Overrides, Router};
 
 use crate::credentials::Passwords;
 
@@ -41,6 +41,8 @@ pub struct Parts {
     pub policies: Vec<(String, Overrides)>,
     /// The session's length.
     pub session_ttl: Duration,
+    /// Where changes are written down.
+    pub audit: Arc<dyn AuditSink>,
 }
 
 /// A controller that works.
@@ -111,6 +113,7 @@ pub async fn start(parts: Parts) -> Result<Controller> {
         runtime.start(reconciler);
     }
     let mut builder = Router::builder(parts.world.clone(), Arc::new(identity.clone()))
+        .audit(parts.audit)
         .base_url(BaseUrl::new(&parts.url))
         .mount(identity::service(&identity))
         .mount(image::service(images.clone()))

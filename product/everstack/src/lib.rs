@@ -1,6 +1,7 @@
 //! The program: roles, configuration, the command line, supervision. Everything that reads the
 //! environment, arguments or the host's files for configuration is here.
 
+pub mod audit;
 pub mod cli;
 pub mod client;
 pub mod cloud;

@@ -28,12 +28,13 @@ impl Drop for Running {
 }
 
 impl StateDir {
-    /// The directory, made if it is not there (mode 0700).
+    /// The directory, made if it is not there. Others may pass it, since machines run under a user of
+    /// their own; what is secret in it is readable by its owner only.
     ///
     /// # Errors
     /// When it can be neither found nor made.
     pub fn open(path: &Path) -> Result<StateDir> {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(path);
         made.map_err(|error| {
             Error::bad_request(format!(
                 "the state directory {} cannot be made: {error}; choose another by --state-dir",
@@ -54,6 +55,11 @@ impl StateDir {
     /// The embedded store's directory.
     pub fn store(&self) -> PathBuf {
         self.0.join("store")
+    }
+
+    /// Where changes are written down: who changed what, and whether they might.
+    pub fn audit(&self) -> PathBuf {
+        self.0.join("audit.log")
     }
 
     /// The images' directory.

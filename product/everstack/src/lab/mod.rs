@@ -130,6 +130,7 @@ impl Lab {
             identity: identity::Config::default().with_cheap_hashes(),
             policies: vec![],
             session_ttl: Duration::from_secs(10),
+            audit: Arc::new(web::AuditLog),
         });
         // A crash while it starts kills its scope, and nothing of it goes on.
         match self.world.timeout(Duration::from_secs(60), started).await {

@@ -19,6 +19,7 @@ use state::{
 use tokio::sync::oneshot;
 
 use crate::{
+    audit::AuditFile,
     cloud::{self, Controller, Parts},
     config::{Config, StoreKind},
     credentials::{self, Passwords},
@@ -99,6 +100,7 @@ pub async fn serve(world: &World, config: &Config, dir: &StateDir) -> Result<Ser
         identity,
         policies: policies(config)?,
         session_ttl: Duration::from_secs(config.controller.session_ttl_s.max(3)),
+        audit: Arc::new(AuditFile::open(world, &dir.audit())?),
     })
     .await?;
     serve_nodes(world, config, dir, &controller).await?;

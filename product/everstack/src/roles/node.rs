@@ -97,7 +97,7 @@ pub async fn qemu(
     fs::create_dir_all(&cache)
         .map_err(|error| Error::internal(format!("{}: {error}", cache.display())))?;
     let images = ImageCache::open(world, &cache, images, CacheLimits::default()).await?;
-    let mut settings = QemuConfig::new(&path, config.node.path.clone());
+    let mut settings = QemuConfig::new(path.join("machines"), config.node.path.clone());
     settings.qemu = config.node.qemu.clone();
     settings.qemu_img = config.node.qemu_img.clone();
     settings.acceleration = match config.node.acceleration.as_str() {
