@@ -184,7 +184,11 @@ impl Core {
             let id = held.id().clone();
             let machine = self.machine(&id, wall);
             let old = machine.held.as_ref().map(|held| held.order.clone());
-            if old.as_ref().is_none_or(|old| !Arc::ptr_eq(old, &held.order)) {
+            let same_wish = |old: &Arc<VmOrder>| {
+                (old.epoch, &old.version, old.wanted)
+                    == (held.order.epoch, &held.order.version, held.order.wanted)
+            };
+            if !old.as_ref().is_some_and(same_wish) {
                 machine.history.renewed(old.as_deref(), &held.order);
             }
             let other = held.order.wanted != Wanted::Running

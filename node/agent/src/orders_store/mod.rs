@@ -4,6 +4,8 @@
 mod directory;
 mod memory;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

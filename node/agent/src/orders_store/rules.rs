@@ -90,6 +90,16 @@ pub fn judge(
         return Verdict::Take(Held { permit: Some(boot.clone()), stranger: false, ..held.clone() });
     }
     let same_epoch = same_era && order.epoch == held.order.epoch;
+    if same_epoch && order.version == held.order.version && order.wanted == held.order.wanted {
+        // The same wish in other words, such as a new name: no reason to try again what was given up.
+        let permit = Some(boot.clone());
+        return Verdict::Take(Held {
+            order: Arc::new(order),
+            permit,
+            stranger: false,
+            ..held.clone()
+        });
+    }
     let mut next = fresh(order, 0);
     if !same_era {
         // The numbers of two lives of the store say nothing about each other, but the machine is the

@@ -2,6 +2,12 @@
 //! killed at will. `cargo xtask test` runs this inside a wrapper with its own network, process and mount
 //! namespaces, so that nothing outlives it; outside it fails at once.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it speaks as the usual harness does, which cannot be its own child"
+)]
+
 mod controller;
 mod lab;
 mod life;

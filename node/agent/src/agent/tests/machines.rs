@@ -61,6 +61,26 @@ fn failures_to_start() {
 }
 
 #[test]
+fn a_new_name_is_no_new_wish() {
+    simulate(31, async |world| {
+        let (node, controller) = pair(&world, FakeSettings::default());
+        node.host().fail_next(0, 1, true);
+        let first = order("a");
+        controller.order(&first);
+        let failed = |r: &orders::VmReport| matches!(r.state, VmState::Failed { .. });
+        controller.report("a", failed).await;
+        let mut renamed = first.clone();
+        renamed.spec.name = "renamed".to_owned();
+        controller.order(&renamed);
+        world.sleep(Duration::from_secs(60)).await;
+        assert_eq!(node.host().launches(), 0, "it failed, and nobody asked to try again");
+        node.host().fail_next(0, 0, false);
+        controller.order(&next(&renamed, |_| ()));
+        controller.running("a").await;
+    });
+}
+
+#[test]
 fn a_guest_that_goes_down_stays_down() {
     simulate(22, async |world| {
         let (node, controller) = pair(&world, FakeSettings::default());
