@@ -7,7 +7,11 @@ use serde_json::Value;
 use state::{Snapshot, Txn};
 use web::Actor;
 
-use crate::servers::{ImageCopy, KeyCopy};
+use crate::{
+    keypairs,
+    server_groups::{self, ServerGroupRecord},
+    servers::{ImageCopy, KeyCopy},
+};
 
 /// An image to boot from, if the actor may.
 pub(crate) fn image(snapshot: &Snapshot, actor: &Actor, id: &str) -> Result<ImageCopy> {
@@ -33,8 +37,12 @@ pub(crate) fn image(snapshot: &Snapshot, actor: &Actor, id: &str) -> Result<Imag
 }
 
 /// A user's key pair.
-pub(crate) fn key_pair(_snapshot: &Snapshot, _user: &str, _name: &str) -> Result<Option<KeyCopy>> {
-    Ok(None)
+pub(crate) fn key_pair(snapshot: &Snapshot, user: &str, name: &str) -> Result<Option<KeyCopy>> {
+    Ok(keypairs::find(snapshot, user, name)?.map(|keypair| KeyCopy {
+        name: keypair.name.clone(),
+        public_key: keypair.public_key.clone(),
+        kind: keypair.kind.name().to_owned(),
+    }))
 }
 
 /// The availability zone that a node is in.
@@ -49,8 +57,8 @@ pub(crate) fn zone_is_available(_snapshot: &Snapshot, zone: &str, default: &str)
 
 /// The group of the scheduler hint, if there is one.
 pub(crate) fn group_hint(
-    _txn: &mut Txn,
-    _actor: &Actor,
+    txn: &mut Txn,
+    actor: &Actor,
     hints: &serde_json::Map<String, Value>,
 ) -> Result<Option<String>> {
     let group = match hints.get("group") {
@@ -58,25 +66,31 @@ pub(crate) fn group_hint(
         Some(other) => other.as_str(),
         None => None,
     };
-    match group {
-        None => Ok(None),
-        Some(id) => Err(Error::bad_request(format!("Instance group {id} could not be found."))),
+    let Some(id) = group else { return Ok(None) };
+    // That it is still there is asked when the servers join.
+    let found = txn.snapshot().find::<ServerGroupRecord>(id)?;
+    let own = |group: &ServerGroupRecord| {
+        actor.is_admin || group.project_id == actor.project_id()
+    };
+    if !found.is_some_and(|group| own(&group)) {
+        return Err(Error::bad_request(format!("Instance group {id} could not be found.")));
     }
+    Ok(Some(id.to_owned()))
 }
 
 /// Servers become members of a group.
-pub(crate) fn join_group(_: &mut Txn, _group: &str, _user: &str, _ids: &[String]) -> Result<()> {
-    Ok(())
+pub(crate) fn join_group(txn: &mut Txn, group: &str, user: &str, ids: &[String]) -> Result<()> {
+    server_groups::actions::join(txn, group, user, ids)
 }
 
 /// A server is no member any more.
-pub(crate) fn leave_group(_: &mut Txn, _group: &str, _user: &str, _id: &str) -> Result<()> {
-    Ok(())
+pub(crate) fn leave_group(txn: &mut Txn, group: &str, _user: &str, id: &str) -> Result<()> {
+    server_groups::actions::leave(txn, group, id)
 }
 
 /// Whether there is such a project.
-pub(crate) fn project_exists(_snapshot: &Snapshot, _id: &str) -> bool {
-    true
+pub(crate) fn project_exists(snapshot: &Snapshot, id: &str) -> bool {
+    identity::projects::exists(snapshot, id)
 }
 
 /// Whether a change of this table may move nodes between zones or aggregates.
@@ -91,8 +105,8 @@ pub(crate) fn metadata_of(_snapshot: &Snapshot, _node: &str) -> placement::sched
 
 /// What a server group wants of the scheduler, and how many of its members one host may have.
 pub(crate) fn group_rule(
-    _snapshot: &Snapshot,
-    _group: &str,
+    snapshot: &Snapshot,
+    group: &str,
 ) -> Option<(placement::scheduler::GroupPolicy, u64)> {
-    None
+    server_groups::actions::rule(snapshot, group)
 }

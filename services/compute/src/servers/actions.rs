@@ -51,12 +51,12 @@ fn wish(txn: &mut Txn, id: &str, by: &By, needs: &Needs, last: Wish) -> Result<(
     needs.check(id, &server, by.is_admin)?;
     // A hard reboot is how an administrator gets a server out of an error that no node knows of.
     refuse::on_a_node(id, &server)?;
-    let after = txn.snapshot().revision();
+    let version = txn.snapshot().revision();
     let changed = change(txn, id, |server| {
         let intent = &mut server.intent;
         intent.wishes += 1;
         intent.last = last;
-        intent.after = after;
+        intent.version = version;
         intent.power = if last == Wish::Stop { Power::Off } else { Power::On };
         if matches!(last, Wish::SoftReboot | Wish::HardReboot) {
             intent.reboots += 1;
@@ -107,9 +107,10 @@ pub(crate) fn delete(txn: &mut Txn, id: &str, by: &By) -> Result<()> {
         instance_actions::done(txn, id, &by.doer, "delete", event, Some(&place.node))?;
         return let_go(txn, id, &server);
     }
-    let now = txn.now();
+    let (now, version) = (txn.now(), txn.snapshot().revision());
     change(txn, id, |server| {
         server.intent.deleted_at = Some(now);
+        server.intent.version = version;
         Ok(())
     })?;
     instance_actions::begin(txn, id, &by.doer, "delete", event, Some(&place.node))
@@ -231,10 +232,10 @@ pub(crate) fn unlock(txn: &mut Txn, id: &str, by: &By) -> Result<()> {
 /// An administrator says that it is in error, or that it is not. What is true of its machine is then
 /// shown again; one that never had a node is tried again.
 pub(crate) fn reset_state(txn: &mut Txn, id: &str, by: &By, error: bool) -> Result<()> {
-    let after = txn.snapshot().revision();
+    let version = txn.snapshot().revision();
     change(txn, id, |server| {
         server.answered = server.intent.wishes;
-        server.intent.after = after;
+        server.intent.version = version;
         if error {
             server.phase = Phase::Failed;
             server.fault = None;

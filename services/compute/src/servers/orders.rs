@@ -74,7 +74,7 @@ impl OrderSource for ServerOrders {
             return Ok(Some(Order::Vm(VmOrder {
                 id: VmId::from(&*object.id),
                 epoch: place.epoch,
-                version: self.version(server.modified),
+                version: self.version(server.intent.version),
                 wanted,
                 reboot: Reboot { number: server.intent.reboots, hard: server.intent.hard },
                 spec,

@@ -170,6 +170,7 @@ fn take_place(txn: &mut Txn, id: &str, choice: &Choice) -> Result<()> {
     let mut placed = ServerRecord::clone(&server);
     placed.epoch = server.epoch.next();
     placed.place = Some(Place { node: choice.node.clone(), epoch: placed.epoch });
+    placed.intent.version = txn.snapshot().revision();
     placed.updated_at = txn.now();
     txn.put(id, placed)
 }

@@ -113,8 +113,10 @@ pub struct Intent {
     pub reboots: u64,
     /// The last reboot is a hard one.
     pub hard: bool,
-    /// A report that rests on an order from before this revision says nothing about the last wish.
-    pub after: Revision,
+    /// The version of the order that says all this: the revision that the last change of it was made
+    /// from. What a node only sees does not raise it, so that a node that gave up is not told to try
+    /// again by its own report.
+    pub version: Revision,
     /// Since when it shall be gone.
     pub deleted_at: Option<Timestamp>,
 }

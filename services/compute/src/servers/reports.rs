@@ -1,7 +1,7 @@
 //! What nodes see. A report counts only while the server's record names the node and the epoch; what
 //! follows from it is a pure function, written down in a lane that nodes share.
 
-use base::{Era, Result, Revision};
+use base::{Era, Result};
 use futures_util::future::join_all;
 use orders::{Report, VmId, VmReport, VmState};
 use state::{Snapshot, State, Txn};
@@ -46,8 +46,8 @@ pub(super) fn sighted(
         };
     }
     // Whether the node knows of the last wish.
-    let knows = report.version.era == *era && report.version.revision > server.intent.after
-        || server.intent.after == Revision(0);
+    let knows =
+        report.version.era == *era && report.version.revision >= server.intent.version;
     let mut next = server.clone();
     let mut ended = None;
     match &report.state {

@@ -99,9 +99,9 @@ impl Reconciler for TombstoneKeeper {
     }
 
     async fn step(&self, project: &str) -> Result<Next> {
-        let (overdue, _next) = self.overdue(&self.compute.state.known(), project);
+        let (overdue, next) = self.overdue(&self.compute.state.known(), project);
         if overdue.is_empty() {
-            return Ok(Next::Settled);
+            return Ok(next.map_or(Next::Settled, Next::After));
         }
         let some: Vec<_> = overdue.into_iter().take(AT_ONCE).collect();
         self.compute

@@ -242,7 +242,7 @@ impl Plan {
                 last: Wish::Start,
                 reboots: 0,
                 hard: false,
-                after: base::Revision(0),
+                version: base::Revision(0),
                 deleted_at: None,
             },
             updated_at: self.now,
