@@ -59,7 +59,7 @@ struct Shared {
 
 enum WorldKind {
     Real,
-    Simulated { seed: u64, rng: Mutex<ChaCha12Rng>, start: tokio::time::Instant },
+    Simulated { seed: u64, rng: Box<Mutex<ChaCha12Rng>>, start: tokio::time::Instant },
 }
 
 #[derive(Default)]
@@ -104,10 +104,11 @@ impl World {
     }
 
     /// A world that does the same again for the same seed. Call inside a paused runtime.
+    #[expect(clippy::disallowed_methods, reason = "the virtual clock is tokio's")]
     pub fn simulated(seed: u64) -> World {
         World::of(WorldKind::Simulated {
             seed,
-            rng: Mutex::new(ChaCha12Rng::seed_from_u64(seed)),
+            rng: Box::new(Mutex::new(ChaCha12Rng::seed_from_u64(seed))),
             start: tokio::time::Instant::now(),
         })
     }
