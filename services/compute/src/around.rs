@@ -8,7 +8,7 @@ use state::{Snapshot, Txn};
 use web::Actor;
 
 use crate::{
-    keypairs,
+    aggregates, availability_zones, keypairs,
     server_groups::{self, ServerGroupRecord},
     servers::{ImageCopy, KeyCopy},
 };
@@ -46,13 +46,13 @@ pub(crate) fn key_pair(snapshot: &Snapshot, user: &str, name: &str) -> Result<Op
 }
 
 /// The availability zone that a node is in.
-pub(crate) fn zone_of(_snapshot: &Snapshot, _node: &str, default: &str) -> String {
-    default.to_owned()
+pub(crate) fn zone_of(snapshot: &Snapshot, node: &str, default: &str) -> String {
+    aggregates::zone_of(snapshot, node, default)
 }
 
 /// Whether a server may be asked into a zone.
-pub(crate) fn zone_is_available(_snapshot: &Snapshot, zone: &str, default: &str) -> bool {
-    zone == default
+pub(crate) fn zone_is_available(snapshot: &Snapshot, zone: &str, default: &str) -> bool {
+    availability_zones::is_available(snapshot, zone, default)
 }
 
 /// The group of the scheduler hint, if there is one.
@@ -94,13 +94,13 @@ pub(crate) fn project_exists(snapshot: &Snapshot, id: &str) -> bool {
 }
 
 /// Whether a change of this table may move nodes between zones or aggregates.
-pub(crate) fn moves_zones(_table: &str) -> bool {
-    false
+pub(crate) fn moves_zones(table: &str) -> bool {
+    aggregates::moves_zones(table)
 }
 
 /// What the aggregates of a node say.
-pub(crate) fn metadata_of(_snapshot: &Snapshot, _node: &str) -> placement::scheduler::Metadata {
-    placement::scheduler::Metadata::default()
+pub(crate) fn metadata_of(snapshot: &Snapshot, node: &str) -> placement::scheduler::Metadata {
+    aggregates::metadata_of(snapshot, node)
 }
 
 /// What a server group wants of the scheduler, and how many of its members one host may have.

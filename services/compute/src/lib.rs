@@ -1,28 +1,28 @@
 //! The Compute API, as Nova v2.1 has it. One folder for each resource; [`service`] lists them.
 
+pub mod aggregates;
 mod around;
+mod availability_zones;
 mod context;
 pub mod flavors;
+mod hosts;
+mod hypervisors;
 pub mod instance_actions;
+pub mod keypairs;
+mod limits;
 mod links;
 pub mod metadata;
 mod paging;
 mod policies;
 pub mod quotas;
+pub mod server_groups;
 mod server_metadata;
 mod server_parts;
 mod server_tags;
 pub mod servers;
+mod services;
+mod usage;
 mod versions;
-// pub mod aggregates;
-// pub mod availability_zones;
-// pub mod hosts;
-// pub mod hypervisors;
-// pub mod keypairs;
-// pub mod limits;
-// pub mod server_groups;
-// pub mod services;
-// pub mod usage;
 
 use std::sync::Arc;
 
@@ -37,9 +37,9 @@ pub fn schema(schema: Schema) -> Schema {
     let schema = flavors::schema(schema);
     let schema = instance_actions::schema(schema);
     let schema = quotas::schema(schema);
-    // let schema = keypairs::schema(schema);
-    // let schema = server_groups::schema(schema);
-    // let schema = aggregates::schema(schema);
+    let schema = keypairs::schema(schema);
+    let schema = server_groups::schema(schema);
+    let schema = aggregates::schema(schema);
     servers::schema(schema)
 }
 
@@ -53,16 +53,16 @@ pub fn service(compute: Compute) -> Service<Compute> {
         server_tags::cards(),
         server_parts::cards(),
         instance_actions::cards(),
-        // keypairs::cards(),
-        // server_groups::cards(),
-        // quotas::cards(),
-        // limits::cards(),
-        // usage::cards(),
-        // aggregates::cards(),
-        // availability_zones::cards(),
-        // hosts::cards(),
-        // hypervisors::cards(),
-        // services::cards(),
+        keypairs::cards(),
+        server_groups::cards(),
+        quotas::cards(),
+        limits::cards(),
+        usage::cards(),
+        aggregates::cards(),
+        availability_zones::cards(),
+        hosts::cards(),
+        hypervisors::cards(),
+        services::cards(),
     ];
     let service = Service::new("compute", versions::PREFIX, Envelope::Nova, compute)
         .microversions(versions::MICROVERSIONS)

@@ -4,7 +4,7 @@ use base::{Error, Result};
 use state::{Snapshot, Txn};
 
 use super::{
-    Resource,
+    QuotaClassRecord, QuotaRecord, Resource, Set,
     record::{Limits, UsageRecord, user_usage_id},
 };
 
@@ -111,6 +111,107 @@ pub fn limit_seen(
     resource: Resource,
 ) -> Result<i64> {
     Ok(lower(&Limits::seen(snapshot, project)?, user, resource))
+}
+
+/// Sets limits of a project, or of a user in it, and gives those that hold then. Unless forced: a
+/// project's are not below what is used or given to its users, a user's not beyond what the project has
+/// left.
+///
+/// # Errors
+/// `BadRequest` with Nova's text.
+pub(super) fn set(
+    txn: &mut Txn,
+    project: &str,
+    user: Option<&str>,
+    wanted: &Set,
+    force: bool,
+) -> Result<Limits> {
+    let limits = Limits::held(txn, project)?;
+    if !force {
+        let id = user.map_or_else(|| project.to_owned(), |user| user_usage_id(project, user));
+        let used = txn.get::<UsageRecord>(&id)?.map(|used| *used).unwrap_or_default();
+        for (name, limit) in wanted {
+            let Some(resource) = Resource::named(name) else { continue };
+            let (least, most) = settable(&limits, &used, user, resource);
+            check(resource, *limit, least, most)?;
+        }
+    }
+    if !wanted.is_empty() {
+        let mut quota =
+            txn.get::<QuotaRecord>(project)?.map(|q| QuotaRecord::clone(&q)).unwrap_or_default();
+        let set = match user {
+            Some(user) => quota.users.entry(user.to_owned()).or_default(),
+            None => &mut quota.limits,
+        };
+        set.extend(wanted.iter().map(|(name, limit)| (name.clone(), *limit)));
+        txn.put(project, quota)?;
+    }
+    Limits::held(txn, project)
+}
+
+/// The least and the most that may be set; -1 is no bound.
+fn settable(
+    limits: &Limits,
+    used: &UsageRecord,
+    user: Option<&str>,
+    resource: Resource,
+) -> (i64, i64) {
+    let limit = limits.project(resource);
+    let given = limits.given_to_users(resource);
+    match user {
+        None if limit < 0 => (used.of(resource).max(-1), -1),
+        None => (given.max(used.of(resource)), -1),
+        Some(user) => {
+            let left = limit.saturating_sub(given);
+            let own = limits.set_for_user(user, resource).unwrap_or(0);
+            let most = if left < 0 || own < 0 { -1 } else { left.saturating_add(own) };
+            (used.of(resource), most)
+        }
+    }
+}
+
+fn check(resource: Resource, limit: i64, least: i64, most: i64) -> Result<()> {
+    let number = |limit: i64| if limit < 0 { i64::MAX } else { limit };
+    let name = resource.name();
+    if number(limit) < number(least) {
+        return Err(Error::bad_request(format!(
+            "Quota limit {limit} for {name} must be greater than or equal to already used and reserved \
+             {least}."
+        )));
+    }
+    if number(limit) > number(most) {
+        return Err(Error::bad_request(format!(
+            "Quota limit {limit} for {name} must be less than or equal to {most}."
+        )));
+    }
+    Ok(())
+}
+
+/// Takes back what was set for a project and its users, or for one user in it.
+pub(super) fn unset(txn: &mut Txn, project: &str, user: Option<&str>) -> Result<()> {
+    let Some(quota) = txn.get::<QuotaRecord>(project)? else { return Ok(()) };
+    let mut quota = QuotaRecord::clone(&quota);
+    match user {
+        None => quota = QuotaRecord::default(),
+        Some(user) => drop(quota.users.remove(user)),
+    }
+    if quota == QuotaRecord::default() {
+        txn.delete::<QuotaRecord>(project)?;
+        Ok(())
+    } else {
+        txn.put(project, quota)
+    }
+}
+
+/// Sets limits of a class, and gives all that are set then.
+pub(super) fn set_class(txn: &mut Txn, class: &str, wanted: &Set) -> Result<Set> {
+    let found = txn.get::<QuotaClassRecord>(class)?;
+    let mut limits = found.map(|class| class.limits.clone()).unwrap_or_default();
+    if !wanted.is_empty() {
+        limits.extend(wanted.iter().map(|(name, limit)| (name.clone(), *limit)));
+        txn.put(class, QuotaClassRecord { limits: limits.clone() })?;
+    }
+    Ok(limits)
 }
 
 fn lower(limits: &Limits, user: &str, resource: Resource) -> i64 {

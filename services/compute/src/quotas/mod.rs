@@ -5,8 +5,12 @@
 //! Hot: servers' transactions run in a lane named by the project.
 
 pub mod actions;
+mod api;
 mod record;
 mod resource;
+mod wire;
+
+pub(crate) use api::cards;
 
 pub use record::{DEFAULT_CLASS, Limits, QuotaClassRecord, QuotaRecord, Set, UsageRecord, schema};
 pub use resource::Resource;
