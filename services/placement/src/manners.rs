@@ -59,8 +59,8 @@ pub(crate) fn gives_json(request: &Request) -> Result<()> {
     }
 }
 
-/// The body as JSON that fits the schema at this microversion.
-pub(crate) fn input(request: &Request, schema: &Schema) -> Result<Value> {
+/// 415 unless the body is said to be JSON.
+pub(crate) fn has_json(request: &Request) -> Result<()> {
     let media = request.header("content-type").unwrap_or_default();
     if media.is_empty() {
         return Err(match request.bytes().is_empty() {
@@ -78,9 +78,27 @@ pub(crate) fn input(request: &Request, schema: &Schema) -> Result<Value> {
             format!("The media type {essence} is not supported, use application/json"),
         ));
     }
+    Ok(())
+}
+
+/// The body as JSON that fits the schema at this microversion.
+pub(crate) fn input(request: &Request, schema: &Schema) -> Result<Value> {
+    has_json(request)?;
     let value = request.any_value()?;
     validate::check(schema, &value, request.version, validate::Style::Placement)?;
     Ok(value)
+}
+
+/// 400 unless the query fits the schema at this microversion.
+pub(crate) fn check_query(request: &Request, schema: &Schema) -> Result<()> {
+    const BEGIN: &str = "Invalid query string parameters:";
+    let style = validate::Style::Placement;
+    validate::check_query(schema, &request.query, request.version, style).map_err(|error| {
+        match error.message().starts_with(BEGIN) {
+            true => error,
+            false => Error::bad_request(format!("{BEGIN} {}", error.message())),
+        }
+    })
 }
 
 /// Adds when the thing last changed, from 1.15 on.

@@ -31,6 +31,12 @@ pub(crate) fn is_class(name: &str) -> bool {
     CLASSES.contains(&name)
 }
 
+/// Where a resource class stands in lists: standard ones first, in their own order.
+pub(crate) fn class_order(name: &str) -> (usize, &str) {
+    let place = CLASSES.iter().position(|class| *class == name);
+    (place.unwrap_or(CLASSES.len()), name)
+}
+
 /// Whether a trait is a standard one.
 pub(crate) fn is_trait(name: &str) -> bool {
     TRAITS.binary_search(&name).is_ok()

@@ -6,7 +6,7 @@ use web::{Card, Policy, Reply, Request, Schema, v, validate::prop};
 
 use crate::{
     Placement, ProviderRecord,
-    manners::{PlacementCall, dashed, dated, gives_json, input, number},
+    manners::{PlacementCall, dashed, dated, gives_json, has_json, input, number},
     policies::ADMIN_OR_SERVICE,
     providers::{self, no_provider},
 };
@@ -44,11 +44,15 @@ async fn list(call: PlacementCall) -> Result<Reply> {
 }
 
 async fn set(call: PlacementCall) -> Result<Reply> {
+    has_json(&call)?;
+    let found = call.context.state.fresh().await?.find::<ProviderRecord>(call.param("uuid"))?;
+    found.ok_or_else(|| no_provider(call.param("uuid")))?;
     let guarded = call.version >= v(1, 19);
     let body = input(&call, if guarded { &WITH_GENERATION } else { &IDS })?;
     let list = if guarded { body.get("aggregates") } else { Some(&body) };
     let list = list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let ids: Set<String> = list.iter().filter_map(Value::as_str).filter_map(dashed).collect();
+    let asked: Vec<String> = list.iter().filter_map(Value::as_str).filter_map(dashed).collect();
+    let ids: Set<String> = asked.iter().cloned().collect();
     let ids: Vec<String> = ids.into_iter().collect();
     let generation = guarded.then(|| number(&body, "resource_provider_generation"));
     let state = &call.context.state;
@@ -58,5 +62,5 @@ async fn set(call: PlacementCall) -> Result<Reply> {
             providers::actions::set_aggregates(txn, &id, generation, ids.clone())
         })
         .await?;
-    Ok(view(&call, &ids, generation))
+    Ok(view(&call, &asked, generation))
 }

@@ -4,7 +4,7 @@
 use base::{Error, Result};
 use state::Txn;
 
-use super::replace::{Refusal, replace, write};
+use super::replace::{Refusal, give_all_back, replace, write};
 use crate::{AllocationRecord, Consumer, Held, Owner, Resources};
 
 /// A consumer takes these resources of a provider. What it already holds of the same provider is
@@ -47,7 +47,10 @@ pub fn claim(
 /// `Unavailable` when a record cannot be read by this program.
 pub fn release(txn: &mut Txn, consumer_id: &str) -> Result<()> {
     match held_by_us(txn, consumer_id)? {
-        Some(_) => change_to(txn, consumer_id, Held::new(), |_| {}),
+        Some(held) => {
+            give_all_back(txn, &held).map_err(|refusal| in_words(refusal, consumer_id))?;
+            write(txn, consumer_id, Owner::Cloud, Held::new(), |_| {})
+        }
         None => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use state::Txn;
 use web::{Microversion, v};
 
-use super::replace::{Refusal, replace, write};
+use super::replace::{Refusal, give_all_back, replace, write};
 use crate::{
     AllocationRecord, Held, Owner, ProviderRecord, classes,
     manners::{UNKNOWN_OWNER, code, dashed, text},
@@ -101,9 +101,8 @@ pub(crate) fn delete(txn: &mut Txn, consumer: &str) -> Result<()> {
         return Err(Error::not_found(format!("No allocations for consumer '{consumer}'")));
     };
     keep_ours(consumer, &record)?;
-    let nothing = Held::new();
-    replace(txn, &[(consumer, &nothing)]).map_err(in_words)?;
-    write(txn, consumer, Owner::Api, nothing, |_| {})
+    give_all_back(txn, &record.held).map_err(in_words)?;
+    write(txn, consumer, Owner::Api, Held::new(), |_| {})
 }
 
 /// What the cloud's services hold changes with the thing that it is for. If it changed here, the sums

@@ -43,11 +43,16 @@ impl From<Error> for Refusal {
 struct Move<'m> {
     back: Vec<(&'m str, u64)>,
     take: Vec<(&'m str, u64)>,
+    /// The provider's generation is raised.
+    raise: bool,
 }
 
 /// Changes the usage of all providers from what these consumers hold (as this transaction leaves it) to
 /// what they shall hold, all at once: what one gives back, another may take. The consumers' own records
 /// are left to the caller.
+///
+/// As in Placement, generations are raised where something is taken, and where a consumer gives all back;
+/// not where it moves away from.
 pub(crate) fn replace(txn: &mut Txn, changes: &[(&str, &Held)]) -> Result<(), Refusal> {
     let mut before = Vec::new();
     for (consumer, _) in changes {
@@ -57,16 +62,28 @@ pub(crate) fn replace(txn: &mut Txn, changes: &[(&str, &Held)]) -> Result<(), Re
     let mut moves = Map::<&str, Move<'_>>::new();
     for ((_, after), before) in changes.iter().zip(&before) {
         for (provider, amounts) in before {
-            let amounts = amounts.iter().map(|(class, amount)| (class.as_str(), *amount));
-            moves.entry(provider).or_default().back.extend(amounts);
+            let change = moves.entry(provider).or_default();
+            change.back.extend(amounts.iter().map(|(class, amount)| (class.as_str(), *amount)));
+            change.raise |= after.is_empty();
         }
         for (provider, amounts) in *after {
-            let amounts = amounts.iter().map(|(class, amount)| (class.as_str(), *amount));
-            moves.entry(provider).or_default().take.extend(amounts);
+            let change = moves.entry(provider).or_default();
+            change.take.extend(amounts.iter().map(|(class, amount)| (class.as_str(), *amount)));
+            change.raise = true;
         }
     }
     for (provider, change) in moves {
         move_usage(txn, provider, &change)?;
+    }
+    Ok(())
+}
+
+/// A consumer gives all back; the generations of the providers stay, as in Placement. Its own record is left
+/// to the caller.
+pub(crate) fn give_all_back(txn: &mut Txn, held: &Held) -> Result<(), Refusal> {
+    for (provider, amounts) in held {
+        let back = amounts.iter().map(|(class, amount)| (class.as_str(), *amount)).collect();
+        move_usage(txn, provider, &Move { back, ..Move::default() })?;
     }
     Ok(())
 }
@@ -104,7 +121,7 @@ fn move_usage(txn: &mut Txn, id: &str, change: &Move<'_>) -> Result<(), Refusal>
             }
         }
     }
-    usage.changes += 1;
+    usage.changes += u64::from(change.raise);
     Ok(txn.put(id, usage)?)
 }
 

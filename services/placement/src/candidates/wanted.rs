@@ -64,7 +64,7 @@ impl Wanted {
     pub(super) fn read(query: &Query, version: Microversion) -> Result<Wanted> {
         check_names(query, version)?;
         let mut wanted = Wanted { limit: limit(query)?, ..Wanted::default() };
-        match query.get("group_policy") {
+        match query.all("group_policy").next() {
             None | Some("none") => {}
             Some("isolate") => wanted.isolate = true,
             Some(other) => {
@@ -195,6 +195,20 @@ fn listed(names: &[&str]) -> String {
     format!("[{}]", names.join(", "))
 }
 
+/// The names that this version takes, as Placement shows them.
+fn patterns(version: Microversion) -> Option<String> {
+    let suffix = match version {
+        version if version >= v(1, 33) => "([a-zA-Z0-9_-]{1,64})?$",
+        version if version >= v(1, 25) => "([1-9][0-9]*)?$",
+        _ => return None,
+    };
+    let mut names: Vec<&str> =
+        PARTS.iter().filter(|(_, since)| version >= *since).map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    let names: Vec<String> = names.iter().map(|name| format!("'^{name}{suffix}'")).collect();
+    Some(names.join(", "))
+}
+
 fn check_names(query: &Query, version: Microversion) -> Result<()> {
     for (name, _) in query.pairs() {
         let known = match name {
@@ -205,9 +219,14 @@ fn check_names(query: &Query, version: Microversion) -> Result<()> {
             _ => split(name, version).is_some(),
         };
         if !known {
-            return Err(wrong(format!(
-                "Additional properties are not allowed ('{name}' was unexpected)"
-            )));
+            return Err(wrong(match patterns(version) {
+                Some(patterns) => {
+                    format!("'{name}' does not match any of the regexes: {patterns}")
+                }
+                None => {
+                    format!("Additional properties are not allowed ('{name}' was unexpected)")
+                }
+            }));
         }
     }
     if version < v(1, 25) && !query.has("resources") {

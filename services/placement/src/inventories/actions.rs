@@ -12,6 +12,7 @@ use crate::{
         actions::{NODE_CLASSES, generation, store},
         no_provider,
     },
+    standard,
 };
 
 /// Whether the generation that a client knows is the one that is: 409 when not.
@@ -30,12 +31,13 @@ pub(crate) fn set(txn: &mut Txn, id: &str, inventories: Map<String, Inventory>) 
     let old = txn.get::<ProviderRecord>(id)?.ok_or_else(|| no_provider(id))?;
     let usage = txn.get::<UsageRecord>(id)?;
     if let Some(usage) = usage {
-        let in_use: Vec<&str> = old
+        let mut in_use: Vec<&str> = old
             .inventories
             .keys()
             .filter(|class| !inventories.contains_key(*class) && usage.used.get(class) > 0)
             .map(String::as_str)
             .collect();
+        in_use.sort_by_key(|class| standard::class_order(class));
         if !in_use.is_empty() {
             return Err(in_use_error(&in_use.join(", "), id));
         }

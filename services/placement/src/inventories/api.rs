@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Placement, ProviderRecord, classes,
-    manners::{PlacementCall, code, dated, gives_json, input, number, text},
+    manners::{PlacementCall, code, dated, gives_json, has_json, input, number, text},
     policies::ADMIN_OR_SERVICE,
     providers::no_provider,
 };
@@ -35,6 +35,7 @@ pub(crate) fn cards() -> Vec<Card<Placement>> {
 
 /// 404 when there is no such provider: said before the body is looked at.
 async fn known(call: &PlacementCall) -> Result<()> {
+    has_json(call)?;
     let id = call.param("uuid");
     match call.context.state.fresh().await?.find::<ProviderRecord>(id)? {
         Some(_) => Ok(()),
@@ -88,7 +89,8 @@ async fn add(call: PlacementCall) -> Result<Reply> {
     let body = input(&call, &ADD)?;
     let id = call.param("uuid");
     let class = text(&body, "resource_class").unwrap_or_default();
-    let inventory = wire::read(&body, class, id, call.version, "create")?;
+    let inventory = wire::read(&body)?;
+    wire::check(&inventory, class, id, call.version, "create")?;
     let state = &call.context.state;
     let (generation, inventory) = state
         .transact("placement::inventories::add", |txn| {
@@ -114,27 +116,22 @@ async fn set(call: PlacementCall) -> Result<Reply> {
     let given = number(&body, "resource_provider_generation");
     let mut inventories = Map::new();
     for (class, value) in body.get("inventories").and_then(Value::as_object).into_iter().flatten() {
-        let inventory = wire::read(value, class, id, call.version, "update");
-        inventories.insert(class.clone(), inventory);
+        inventories.insert(class.clone(), wire::read(value)?);
     }
     let state = &call.context.state;
     let (generation, inventories) = state
         .transact("placement::inventories::set", |txn| {
             actions::check_generation(txn, id, given)?;
-            let mut all = Map::new();
             for (class, inventory) in &inventories {
-                match inventory {
-                    Ok(inventory) => all.insert(class.clone(), inventory.clone()),
-                    Err(error) => return Err(Error::bad_request(error.message())),
-                };
+                wire::check(inventory, class, id, call.version, "update")?;
             }
-            if let Some(class) = all.keys().find(|class| !classes::is_known(txn, class)) {
+            if let Some(class) = inventories.keys().find(|class| !classes::is_known(txn, class)) {
                 return Err(Error::bad_request(format!(
                     "Unknown resource class in inventory for resource provider {id}: No such resource \
                      class {class}."
                 )));
             }
-            let generation = actions::set(txn, id, all)?;
+            let generation = actions::set(txn, id, inventories.clone())?;
             let stored = txn.get::<ProviderRecord>(id)?;
             Ok((generation, stored.map(|stored| stored.inventories.clone()).unwrap_or_default()))
         })
@@ -170,15 +167,12 @@ async fn replace(call: PlacementCall) -> Result<Reply> {
     let body = input(&call, &REPLACE)?;
     let (id, class) = (call.param("uuid"), call.param("resource_class"));
     let given = number(&body, "resource_provider_generation");
-    let inventory = wire::read(&body, class, id, call.version, "update");
+    let inventory = wire::read(&body)?;
     let state = &call.context.state;
     let (generation, inventory) = state
         .transact("placement::inventories::replace", |txn| {
             actions::check_generation(txn, id, given)?;
-            let inventory = match &inventory {
-                Ok(inventory) => inventory.clone(),
-                Err(error) => return Err(Error::bad_request(error.message())),
-            };
+            wire::check(&inventory, class, id, call.version, "update")?;
             let generation = actions::replace(txn, id, class, inventory.clone())?;
             Ok((generation, stored(txn, id, class, &inventory)?))
         })

@@ -49,14 +49,8 @@ pub(crate) const ALL: Schema = Schema::object(&[
     prop("inventories", Schema::map(CLASS, &ONE)).required(),
 ]);
 
-/// Reads a checked body. `what` names the provider and what is done, for the refusal.
-pub(crate) fn read(
-    value: &Value,
-    class: &str,
-    provider: &str,
-    version: Microversion,
-    what: &str,
-) -> Result<Inventory> {
+/// Reads a checked body.
+pub(crate) fn read(value: &Value) -> Result<Inventory> {
     let number = |name, default| number(value, name).unwrap_or(default);
     let ratio = value.get("allocation_ratio").and_then(Value::as_f64).unwrap_or(1.0);
     // The greatest that a float of four bytes holds, as Placement keeps it.
@@ -66,23 +60,32 @@ pub(crate) fn read(
             f32::MAX
         )));
     }
-    let inventory = Inventory {
+    Ok(Inventory {
         total: number("total", 0),
         reserved: number("reserved", 0),
         min_unit: number("min_unit", 1),
         max_unit: number("max_unit", MAX_INT),
         step_size: number("step_size", 1),
-        allocation_ratio: ratio.max(0.0),
-    };
-    let too_much = inventory.reserved > inventory.total;
-    let nothing_left = ratio < 0.0 || too_much;
+        allocation_ratio: ratio,
+    })
+}
+
+/// 400 when nothing is left to give away. `what` is done to the provider's inventory, for the refusal.
+pub(crate) fn check(
+    inventory: &Inventory,
+    class: &str,
+    provider: &str,
+    version: Microversion,
+    what: &str,
+) -> Result<()> {
+    let below = inventory.allocation_ratio < 0.0 || inventory.reserved > inventory.total;
     let refused = if version >= v(1, 26) {
-        nothing_left.then_some("greater than total")
+        below.then_some("greater than total")
     } else {
-        (nothing_left || inventory.capacity() == 0).then_some("greater than or equal to total")
+        (below || inventory.capacity() == 0).then_some("greater than or equal to total")
     };
     match refused {
-        None => Ok(inventory),
+        None => Ok(()),
         Some(how) => Err(Error::bad_request(format!(
             "Unable to {what} inventory for resource provider {provider}: Invalid inventory for \
              '{class}' on resource provider '{provider}'. The reserved value is {how}."

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Placement,
-    manners::{PlacementCall, dashed, dated, gives_json, input, text},
+    manners::{PlacementCall, dashed, dated, gives_json, has_json, input, text},
     policies::ADMIN_OR_SERVICE,
 };
 
@@ -91,6 +91,7 @@ async fn show(call: PlacementCall) -> Result<Reply> {
 }
 
 async fn update(call: PlacementCall) -> Result<Reply> {
+    has_json(&call)?;
     let state = &call.context.state;
     let id = call.param("uuid");
     // Who asks for something that is not there is told so before the body is looked at.

@@ -2,12 +2,12 @@
 
 use base::{Error, Map, Result};
 use state::{Entry, Snapshot};
-use web::{Request, Schema, validate, validate::prop};
+use web::{Request, Schema, validate::prop};
 
 use super::{ProviderRecord, root_of};
 use crate::{
     classes,
-    manners::dashed,
+    manners::{check_query, dashed},
     query::{self, Member, Traits},
     traits,
     usages::usage_of,
@@ -36,7 +36,7 @@ impl Filter {
     /// Reads a query.
     pub(super) fn read(request: &Request) -> Result<Filter> {
         let (query, version) = (&request.query, request.version);
-        validate::check_query(&QUERY, query, version, validate::Style::Placement)?;
+        check_query(request, &QUERY)?;
         let id = |name: &str| query.get(name).map(|id| dashed(id).unwrap_or_default());
         Ok(Filter {
             name: query.get("name").filter(|name| !name.is_empty()).map(str::to_owned),

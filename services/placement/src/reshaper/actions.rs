@@ -27,7 +27,8 @@ pub(super) fn reshape(txn: &mut Txn, shapes: &[Shape], all: &[Asked]) -> Result<
     for shape in shapes {
         check(txn, shape)?;
     }
-    for shape in shapes {
+    // One that shall have nothing has both by keeping what it has.
+    for shape in shapes.iter().filter(|shape| !shape.inventories.is_empty()) {
         let Some(provider) = txn.get::<ProviderRecord>(&shape.provider)? else { continue };
         let mut both = provider.inventories.clone();
         both.extend(shape.inventories.clone());

@@ -34,7 +34,8 @@ async fn reshape(call: PlacementCall) -> Result<Reply> {
     for (provider, value) in object(&body, "inventories") {
         let mut inventories = Map::new();
         for (class, one) in object(value, "inventories") {
-            let inventory = wire::read(one, class, provider, call.version, "update")?;
+            let inventory = wire::read(one)?;
+            wire::check(&inventory, class, provider, call.version, "update")?;
             inventories.insert(class.clone(), inventory);
         }
         let generation = number(value, "resource_provider_generation");

@@ -2,12 +2,12 @@
 
 use base::{Error, Result, Set};
 use serde_json::{Value, json};
-use web::{Card, Policy, Reply, Request, Schema, validate, validate::prop};
+use web::{Card, Policy, Reply, Request, Schema, validate::prop};
 
 use super::{TraitRecord, actions, is_known};
 use crate::{
     Placement, ProviderRecord,
-    manners::{PlacementCall, dated, gives_json, input, is_custom, number},
+    manners::{PlacementCall, check_query, dated, gives_json, input, is_custom, number},
     policies::ADMIN_OR_SERVICE,
     providers, standard,
 };
@@ -40,7 +40,7 @@ pub(crate) fn cards() -> Vec<Card<Placement>> {
 
 async fn list(call: PlacementCall) -> Result<Reply> {
     gives_json(&call)?;
-    validate::check_query(&LIST, &call.query, call.version, validate::Style::Placement)?;
+    check_query(&call, &LIST)?;
     let wanted: Box<dyn Fn(&str) -> bool + Send> = match call.query.get("name") {
         None => Box::new(|_| true),
         Some(text) => match text.split_once(':') {

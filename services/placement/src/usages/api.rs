@@ -3,12 +3,12 @@
 use base::{Error, Map, Result};
 use serde_json::{Value, json};
 use state::{Entry, Snapshot};
-use web::{Card, Policy, Reply, Schema, Target, v, validate, validate::prop};
+use web::{Card, Policy, Reply, Schema, Target, v, validate::prop};
 
 use super::usage_of;
 use crate::{
     AllocationRecord, Placement, ProviderRecord, Resources,
-    manners::{PlacementCall, dated, gives_json},
+    manners::{PlacementCall, check_query, dated, gives_json},
     policies::{ADMIN_OR_SERVICE, READER},
 };
 
@@ -53,7 +53,7 @@ async fn totals(call: PlacementCall) -> Result<Reply> {
     gives_json(&call)?;
     let project = call.query.get("project_id").unwrap_or_default();
     call.allow(TOTAL, &Target::new().with("project_id", project))?;
-    validate::check_query(&TOTALS, &call.query, call.version, validate::Style::Placement)?;
+    check_query(&call, &TOTALS)?;
     let user = call.query.get("user_id");
     let snapshot = call.context.state.fresh().await?;
     let mut records = of_project(&snapshot, project);
