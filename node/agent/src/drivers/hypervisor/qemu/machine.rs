@@ -31,6 +31,8 @@ pub struct Machine {
     pub directory: PathBuf,
     /// One step at a time.
     pub steps: tokio::sync::Mutex<()>,
+    /// One change of the record at a time, whoever makes it.
+    writing: tokio::sync::Mutex<()>,
     pub state: Mutex<State>,
 }
 
@@ -65,10 +67,10 @@ pub enum Status {
 
 impl Status {
     /// From QEMU's name of it.
-    pub fn from_qemu(name: &str, continued: bool) -> Status {
+    pub fn from_qemu(name: &str) -> Status {
         match name {
             "running" => Status::Running,
-            "prelaunch" if !continued => Status::Loaded,
+            "prelaunch" => Status::Loaded,
             "shutdown" => Status::Down,
             "guest-panicked" | "internal-error" => Status::Broken,
             _ => Status::Paused,
@@ -82,6 +84,7 @@ impl Machine {
             id: record.id.clone(),
             directory,
             steps: tokio::sync::Mutex::new(()),
+            writing: tokio::sync::Mutex::new(()),
             state: Mutex::new(State { record, running: None, base }),
         }
     }
@@ -122,6 +125,7 @@ impl Machine {
         durable: bool,
         change: impl FnOnce(&mut Record),
     ) -> Result<()> {
+        let _alone = self.writing.lock().await;
         let mut record = self.record();
         change(&mut record);
         let (directory, written) = (self.directory.clone(), record.clone());
@@ -229,6 +233,7 @@ pub async fn attach(shared: Arc<Shared>, found: Found) -> Arc<Machine> {
                 }
                 record.launch = Launch::Over;
             }
+            shared.cgroup.leave(&record.id);
         }
     }
     let machine = Arc::new(Machine::new(directory, record, base));
@@ -253,7 +258,7 @@ pub async fn take_over(shared: &Arc<Shared>, machine: &Arc<Machine>, process: Pr
     let monitor = world.timeout(REATTACH, connecting).await.ok();
     let mut status = Status::Running;
     if let Some(monitor) = &monitor {
-        match watch::ask_status(shared, monitor, false).await {
+        match watch::ask_status(shared, monitor).await {
             Ok(found) => status = found,
             Err(error) => tracing::warn!(server.id = %machine.id, "{error:?}"),
         }

@@ -348,10 +348,17 @@ pub async fn end(shared: &Arc<Shared>, machine: &Arc<Machine>, running: &Running
         running.process.kill(&shared.world, patience).await?;
     }
     // The one who watches writes its end down.
-    while machine.running().is_some_and(|now| now.process.pid == running.process.pid) {
-        shared.world.sleep(Duration::from_millis(1)).await;
-    }
-    Ok(())
+    let is_there = || machine.running().is_some_and(|now| now.process.pid == running.process.pid);
+    let written = async {
+        while is_there() {
+            shared.world.sleep(Duration::from_millis(1)).await;
+        }
+    };
+    shared
+        .world
+        .timeout(patience, written)
+        .await
+        .map_err(|_| Error::internal(format!("The end of {}'s QEMU is not noticed.", machine.id)))
 }
 
 /// Gives it to another epoch as it is.
@@ -381,6 +388,7 @@ pub async fn remove(shared: Arc<Shared>, machine: Arc<Machine>) -> Result<()> {
             fs::remove_dir_all(&grave).map_err(|e| failed("delete", &grave, e))
         })
         .await?;
+    shared.cgroup.leave(&machine.id);
     lock(&shared.machines).remove(&machine.id);
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::{
     Shared, lock,
     machine::{Machine, Status},
     process::Process,
-    record::{COMPLAINTS, Ended, Launch},
+    record::{COMPLAINTS, Ended, Launch, Record},
     steps,
 };
 use crate::qmp::{Client, Event};
@@ -49,36 +49,26 @@ async fn watch_end(
             "QEMU ended".to_owned()
         }
     };
-    let ours = {
-        let mut state = lock(&machine.state);
-        match &state.running {
-            Some(running) if running.process.pid == process.pid => {
-                state.running = None;
-                true
-            }
-            _ => false,
-        }
-    };
     shared.cgroup.leave(&machine.id);
-    if !ours {
+    let is_ours = || machine.running().is_some_and(|now| now.process.pid == process.pid);
+    if !is_ours() {
         return;
     }
     let complaint = machine.directory.join(COMPLAINTS);
     let said = shared.world.blocking(move || super::console::last_line(&complaint)).await;
     let how = if said.is_empty() { how } else { format!("{how}, and said: {said}") };
-    let remembered = machine
-        .remember(&shared.world, false, |record| {
-            record.launch = Launch::Over;
-            if let Ended::Lost(lost) = &mut record.exit {
-                lost.clone_from(&how);
-            }
-        })
-        .await;
-    if let Err(error) = remembered {
+    let over = |record: &mut Record| {
+        record.launch = Launch::Over;
+        if let Ended::Lost(lost) = &mut record.exit {
+            lost.clone_from(&how);
+        }
+    };
+    // Written down first: once the process is not there for others, the next launch may begin.
+    if let Err(error) = machine.remember(&shared.world, false, over).await {
         tracing::error!(server.id = %machine.id, "its end cannot be written down: {error:?}");
-        let mut state = lock(&machine.state);
-        state.record.launch = Launch::Over;
+        over(&mut lock(&machine.state).record);
     }
+    lock(&machine.state).running = None;
     match &machine.record().exit {
         Ended::Lost(how) => tracing::warn!(server.id = %machine.id, "lost: {how}"),
         other => tracing::info!(server.id = %machine.id, "off: {other:?}"),
@@ -155,10 +145,11 @@ async fn refresh(
     process: &Process,
     monitor: &Client,
 ) {
-    let Ok(status) = ask_status(shared, monitor, true).await else { return };
+    let Ok(status) = ask_status(shared, monitor).await else { return };
     let mut ended = false;
     machine.update(process, |running| {
-        if running.status != Status::Loaded {
+        // A step that lets it run for the first time says so itself.
+        if running.status != Status::Loaded || status != Status::Running {
             running.status = status;
             ended = matches!(status, Status::Down | Status::Broken);
         }
@@ -196,10 +187,10 @@ pub fn conclude(shared: &Arc<Shared>, machine: &Arc<Machine>) {
 }
 
 /// What the process does.
-pub async fn ask_status(shared: &Shared, monitor: &Client, continued: bool) -> Result<Status> {
+pub async fn ask_status(shared: &Shared, monitor: &Client) -> Result<Status> {
     let answer = monitor.ask("query-status", json!({}), shared.config.patience).await?;
     match answer.get("status").and_then(Value::as_str) {
-        Some(name) => Ok(Status::from_qemu(name, continued)),
+        Some(name) => Ok(Status::from_qemu(name)),
         None => Err(Error::unavailable("QEMU's answer to query-status holds no status.")),
     }
 }
