@@ -8,11 +8,13 @@
 //!                                                        └─► report, when it differs ─► link
 //! ```
 
+mod config;
 mod core;
 mod link;
 mod park;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::{
     future::Future,
@@ -24,89 +26,25 @@ use std::{
 use base::{Error, Map, Moment, Result, World};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use orders::{
-    Answer, Connector, Inventory, NodeHello, Order, Question, Report, ToController, ToNode, VmId,
-    VmOrder,
+    Answer, Connector, NodeHello, Order, Question, Report, ToController, ToNode, VmId, VmOrder,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use self::core::{Core, Ended, Go};
+use self::{
+    core::{Core, Ended, Go},
+    work::{carry_out, reply, tell},
+};
 use crate::{
-    drivers::hypervisor::{Hypervisor, SeenVm, lock, tail},
+    drivers::hypervisor::{Hypervisor, SeenVm, lock},
     orders_store::Disk,
     plan::Step,
 };
 
-pub use self::park::park;
+pub use self::{
+    config::{AgentConfig, Pace},
+    park::park,
+};
 pub use crate::plan::Manners;
-
-/// What an agent is told at its start.
-#[derive(Clone, Debug)]
-pub struct AgentConfig {
-    /// The node's name, as in its certificate.
-    pub name: String,
-    /// Where other nodes reach it.
-    pub address: String,
-    /// Changes at each boot of the host: see [`crate::boot_id`].
-    pub boot: Arc<str>,
-    /// This program's version.
-    pub version: String,
-    /// The newest level of records and messages that this program understands.
-    pub level: u32,
-    /// What the node has.
-    pub inventory: Inventory,
-    /// How patient to be with machines. Shared by the nodes of a simulated cloud.
-    pub manners: Arc<Manners>,
-    /// The rhythm of the link and how much is done at once.
-    pub pace: Arc<Pace>,
-}
-
-/// The rhythm of the link and how much is done at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pace {
-    /// How often the node says that it is here.
-    pub beat: Duration,
-    /// A controller that says nothing for this long is taken for dead.
-    pub silence: Duration,
-    /// A state that may be passing is reported when it lasts this long.
-    pub hold: Duration,
-    /// The first wait between two attempts to reach a controller; doubled each time, jittered.
-    pub redial: Duration,
-    /// The longest such wait.
-    pub redial_most: Duration,
-    /// How long a greeting may take.
-    pub greeting: Duration,
-    /// How long a question may take.
-    pub question: Duration,
-    /// Questions answered at once.
-    pub questions: usize,
-    /// Steps carried out at once, beside preparations.
-    pub steps: usize,
-    /// Preparations (fetching images, making disks) carried out at once.
-    pub preparations: usize,
-    /// Reports in one message.
-    pub batch: usize,
-    /// How long an order that was carried out to its end is remembered, to refuse older ones.
-    pub remember_forgotten: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Pace {
-        Pace {
-            beat: Duration::from_secs(10),
-            silence: Duration::from_secs(35),
-            hold: Duration::from_millis(100),
-            redial: Duration::from_millis(200),
-            redial_most: Duration::from_secs(5),
-            greeting: Duration::from_secs(10),
-            question: Duration::from_secs(10),
-            questions: 32,
-            steps: 16,
-            preparations: 4,
-            batch: 512,
-            remember_forgotten: Duration::from_secs(300),
-        }
-    }
-}
 
 /// What others in this process may want to know of the agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -201,7 +139,7 @@ enum Event {
     Changed(base::Set<VmId>),
     Message(Option<ToNode>),
     Linked(Box<link::Linked>),
-    MaySend,
+    MaySend(Option<mpsc::OwnedPermit<ToController>>),
     Time,
 }
 
@@ -230,7 +168,7 @@ impl Shell {
                     ids = hypervisor.changes().next() => Event::Changed(ids),
                     message = receive(receiver) => Event::Message(message),
                     linked = dialled(&mut dial) => Event::Linked(linked),
-                    () = may_send(sender), if wants_send => Event::MaySend,
+                    room = room(sender), if wants_send => Event::MaySend(room),
                     () = sleep_until(&world, now, until) => Event::Time,
                 }
             };
@@ -266,11 +204,8 @@ impl Shell {
                         dial = Some(self.dial(self.agent.config.pace.redial_most));
                     }
                 }
-                Event::MaySend => {
-                    if !self.send(&mut link) {
-                        self.unlink(&mut link, &mut dial, "the link ended");
-                    }
-                }
+                Event::MaySend(Some(room)) => self.send(&mut link, room),
+                Event::MaySend(None) => self.unlink(&mut link, &mut dial, "the link ended"),
                 Event::Time => {
                     let now = world.now();
                     if link.as_ref().is_some_and(|link| link.beats.dead(now)) {
@@ -532,65 +467,20 @@ impl Shell {
         });
     }
 
-    /// Sends what is due; the channel has room. False when the link is gone.
-    fn send(&mut self, link: &mut Option<link::Linked>) -> bool {
-        let Some(link) = link else { return true };
-        let now = self.agent.world.now();
-        let message = match link.beats.beat(now) {
-            Some(number) => ToController::Beat(number),
-            None => {
-                let reports = self.core.reports(self.agent.config.pace.batch);
-                if reports.is_empty() {
-                    return true;
-                }
-                for report in &reports {
-                    self.agent.world.trace(|| format!("{} is {:?}", report.id, report.state));
-                }
-                ToController::Reports(reports.into_iter().map(Report::Vm).collect())
-            }
-        };
-        // Answers use the same channel, so the room that was there may be taken: then it is the link
-        // that is too slow, and the next one starts over.
-        link.sender.try_send(message).is_ok()
-    }
-}
-
-async fn carry_out(hypervisor: &dyn Hypervisor, step: Step, order: &Arc<VmOrder>) -> Result<()> {
-    let id = &order.id;
-    match step {
-        Step::Prepare => hypervisor.prepare(order).await,
-        Step::Start => hypervisor.start(order).await,
-        Step::Reset(number) => hypervisor.reset(id, number).await,
-        Step::Powerdown => hypervisor.powerdown(id).await,
-        Step::CutOff => hypervisor.cut_off(id).await,
-        Step::Adopt => hypervisor.adopt(id, order.epoch).await,
-        Step::Remove => hypervisor.remove(id).await,
-    }
-}
-
-fn tell(id: &VmId, step: Step, ended: &Ended, took: Duration) {
-    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    match ended {
-        Ended::Well => tracing::debug!(server.id = %id, duration_ms, "{step:?} done"),
-        Ended::Dropped => tracing::debug!(server.id = %id, duration_ms, "{step:?} given up"),
-        Ended::Badly(error) => {
-            tracing::warn!(server.id = %id, duration_ms, "{step:?} failed: {error:?}");
+    /// Sends what is due.
+    fn send(&mut self, link: &mut Option<link::Linked>, room: mpsc::OwnedPermit<ToController>) {
+        let Some(link) = link else { return };
+        if let Some(number) = link.beats.beat(self.agent.world.now()) {
+            room.send(ToController::Beat(number));
+            return;
         }
-    }
-}
-
-async fn reply(hypervisor: &dyn Hypervisor, question: Question) -> Answer {
-    match question {
-        Question::ConsoleText { vm, lines } => match hypervisor.console_text(&vm).await {
-            Ok(Some(text)) => Answer::Text(tail(&text, lines).to_owned()),
-            Ok(None) => Answer::NotHere,
-            Err(error) => Answer::Failed(error.message().to_owned()),
-        },
-        Question::Diagnostics { vm } => match hypervisor.diagnostics(&vm).await {
-            Ok(Some(figures)) => Answer::Json(figures),
-            Ok(None) => Answer::NotHere,
-            Err(error) => Answer::Failed(error.message().to_owned()),
-        },
+        let reports = self.core.reports(self.agent.config.pace.batch);
+        for report in &reports {
+            self.agent.world.trace(|| format!("{} is {:?}", report.id, report.state));
+        }
+        if !reports.is_empty() {
+            room.send(ToController::Reports(reports.into_iter().map(Report::Vm).collect()));
+        }
     }
 }
 
@@ -607,10 +497,12 @@ fn drain(link: &mut Option<link::Linked>) -> impl Iterator<Item = ToNode> {
     receiver.into_iter().flat_map(|r| std::iter::from_fn(|| r.try_recv().ok())).take(64)
 }
 
-async fn may_send(sender: Option<&mpsc::Sender<ToController>>) {
+/// Waits for room in the channel; none when it is closed.
+async fn room(
+    sender: Option<&mpsc::Sender<ToController>>,
+) -> Option<mpsc::OwnedPermit<ToController>> {
     match sender {
-        // An error is a closed channel: sending finds that out.
-        Some(sender) => drop(sender.reserve().await),
+        Some(sender) => sender.clone().reserve_owned().await.ok(),
         None => std::future::pending().await,
     }
 }

@@ -113,9 +113,17 @@ impl ImageCache {
         limits: CacheLimits,
     ) -> Result<ImageCache> {
         let directory = path.to_path_buf();
-        let images = world.blocking(move || scan(&directory)).await?;
+        // Disks name their image by its full path, from other directories.
+        let (images, path) = world
+            .blocking(move || {
+                let images = scan(&directory)?;
+                let path =
+                    fs::canonicalize(&directory).map_err(|e| failed("find", &directory, e))?;
+                Ok::<_, Error>((images, path))
+            })
+            .await?;
         let state = Mutex::new(State { images, ..State::default() });
-        let inner = Inner { world: world.clone(), path: path.to_path_buf(), source, limits, state };
+        let inner = Inner { world: world.clone(), path, source, limits, state };
         Ok(ImageCache { inner: Arc::new(inner) })
     }
 
@@ -164,6 +172,11 @@ impl ImageCache {
             )));
         }
         Ok(Image { path, virtual_size, hold })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
     }
 
     /// Bytes of all images here.

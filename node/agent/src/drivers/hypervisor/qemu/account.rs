@@ -25,8 +25,8 @@ pub struct Account {
 }
 
 impl Account {
-    /// `user` is a name, `uid:gid`, or `root`.
-    pub fn choose(user: &str, directory: &Path, kvm: bool) -> Account {
+    /// `user` is a name, `uid:gid`, or `root`. It must be able to come to all of `places`.
+    pub fn choose(user: &str, places: &[&Path], kvm: bool) -> Account {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         let group = fs::read_to_string("/etc/group").unwrap_or_default();
         let root = rustix::process::geteuid().is_root();
@@ -35,7 +35,8 @@ impl Account {
             let how = wanted.err().unwrap_or_default();
             return Account { ids: None, how };
         };
-        if let Some(closed) = directory.ancestors().find(|dir| !may_pass(dir, uid, gid)) {
+        let mut all = places.iter().flat_map(|place| place.ancestors());
+        if let Some(closed) = all.find(|place| !may_pass(place, uid, gid)) {
             let how = format!(
                 "QEMU runs as root: user {uid} may not pass {}, mend with `chmod o+x`",
                 closed.display()

@@ -149,7 +149,8 @@ impl Qemu {
         let directory = config.directory.clone();
         config.directory = world.blocking(move || make_directory(&directory)).await?;
         let probe = Probe::ask(world, &programs.qemu, &config, host).await?;
-        let account = Account::choose(&config.user, &config.directory, probe.kvm);
+        let places = [config.directory.as_path(), images.path(), programs.qemu.as_path()];
+        let account = Account::choose(&config.user, &places, probe.kvm);
         let cgroup = Cgroup::choose(&config.directory);
         let shared = Shared {
             world: world.clone(),
