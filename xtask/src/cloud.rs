@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::failure::{About, Failure, Result};
 use crate::project::Project;
 use crate::say::Step;
-use crate::shell::{self, Run};
+use crate::shell::Run;
 
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(100);
@@ -149,9 +149,18 @@ impl Cloud {
         (self.address.ip().to_string(), self.address.port().to_string())
     }
 
-    /// The end of what it said, for a failure.
+    /// The end of what it said, for a failure: its complaints, if it has any.
     pub fn log_tail(&self) -> String {
-        format!("The end of {}:\n{}", self.log.display(), shell::tail(&self.log, 30))
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let complaints: Vec<&str> =
+            text.lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).collect();
+        let lines: Vec<&str> =
+            if complaints.is_empty() { text.lines().collect() } else { complaints };
+        let shown: Vec<String> = lines[lines.len().saturating_sub(20)..]
+            .iter()
+            .map(|line| format!("    {}", line.chars().take(240).collect::<String>()))
+            .collect();
+        format!("From {}:\n{}", self.project.short(&self.log), shown.join("\n"))
     }
 
     /// Adds to a client's command who and where the cloud is, and nothing else of ours.

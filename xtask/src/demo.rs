@@ -33,23 +33,28 @@ pub fn run(project: &Project, mut args: Args) -> Result<()> {
 
     let cloud = Cloud::start(project, NAME, &[])?;
     let client = Client { project, cloud: &cloud, venv: &venv };
-    client.show(&["token", "issue"], &["-c", "id", "-c", "expires", "--max-width", "80"])?;
+    let file = image.strip_prefix(project.root()).unwrap_or(&image).display().to_string();
+    client.show(&["catalog", "list", "-c", "Name", "-c", "Type"])?;
     client.show(
-        &["image", "create", "--disk-format", "qcow2", "--container-format", "bare", "--file"],
-        &[&image.display().to_string(), "tiny"],
+        &[
+            &["image", "create", "--disk-format", "qcow2", "--container-format", "bare"][..],
+            &["--file", &file, "-c", "id", "-c", "name", "-c", "size", "-c", "status", "tiny"],
+        ]
+        .concat(),
     )?;
+    client.show(&["flavor", "create", "--vcpus", "1", "--ram", "256", "--disk", "1", "small"])?;
+    let create = ["server", "create", "--image", "tiny", "--flavor", "small", "--nic", "none"];
     client
-        .show(&["flavor", "create", "--vcpus", "1", "--ram", "256", "--disk", "1", "small"], &[])?;
-    client.show(
-        &["server", "create", "--image", "tiny", "--flavor", "small", "--nic", "none", "--wait"],
-        &["first"],
-    )?;
+        .show(
+            &[&create[..], &["--wait", "-c", "id", "-c", "name", "-c", "status", "first"]].concat(),
+        )
+        .map_err(|failure| client.why("first", failure))?;
     let console = client.wait_for_login("first")?;
     say::line("\n$ openstack console log show first");
     for line in last_lines(&console, 12) {
         say::line(&format!("  {line}"));
     }
-    client.show(&["server", "list"], &[])?;
+    client.show(&["server", "list"])?;
 
     if once {
         return cloud.stop();
@@ -79,18 +84,27 @@ impl Client<'_> {
         let run = self.project.run(self.venv.program("openstack")).args(words);
         self.cloud
             .as_client(run, "everstack")
+            .env("CLIFF_MAX_TERM_WIDTH", "100")
             .read()
             .map_err(|failure| failure.hint(&self.cloud.log_tail()))
     }
 
     /// Runs it and shows command and answer.
-    fn show(&self, words: &[&str], more: &[&str]) -> Result<()> {
-        let all = [words, more].concat();
-        let step = Step::begin(format!("openstack {}", all.join(" ")));
-        let answer = self.call(&all)?;
+    fn show(&self, words: &[&str]) -> Result<()> {
+        let step = Step::begin(format!("openstack {}", words.join(" ")));
+        let answer = self.call(words)?;
         step.done("");
         say::line(answer.trim_end());
         Ok(())
+    }
+
+    /// Adds what the cloud says about a server that did not come up.
+    fn why(&self, server: &str, failure: Failure) -> Failure {
+        let columns = ["-c", "status", "-c", "fault", "-c", "OS-EXT-STS:task_state"];
+        match self.call(&[&["server", "show", server], &columns[..]].concat()) {
+            Ok(shown) => failure.hint(shown.trim_end()),
+            Err(_) => failure,
+        }
     }
 
     fn wait_for_login(&self, server: &str) -> Result<String> {
@@ -104,16 +118,15 @@ impl Client<'_> {
             }
             let status = self.call(&["server", "show", server, "-f", "value", "-c", "status"])?;
             if status.trim() == "ERROR" || begun.elapsed() > LOGIN_WITHIN {
-                let shown = self.call(&["server", "show", server])?;
                 let lines: Vec<&str> = last_lines(&console, 20).collect();
-                return Err(Failure::new(format!(
-                    "The server is {} and shows no login prompt after {} s.\n{shown}\n\
-                     The end of its console:\n{}",
+                let failure = Failure::new(format!(
+                    "The server is {} and shows no login prompt after {} s. The end of its \
+                     console:\n{}",
                     status.trim(),
                     begun.elapsed().as_secs(),
                     lines.join("\n")
-                ))
-                .hint(&self.cloud.log_tail()));
+                ));
+                return Err(self.why(server, failure).hint(&self.cloud.log_tail()));
             }
             thread::sleep(PAUSE);
         }

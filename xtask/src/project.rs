@@ -81,11 +81,20 @@ impl Project {
         Run::new(program.as_ref(), &self.root, &self.search_path())
     }
 
-    /// Cargo, the one that started us.
+    /// Cargo, the one that started us, but without what it says about *this* crate: some build
+    /// scripts (ring's) watch those variables, and half of the dependencies would be built again
+    /// whenever a person's own `cargo build` and these commands take turns.
     pub fn cargo(&self) -> Run {
-        self.run(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        let cargo = self.run(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        env::vars_os()
+            .filter_map(|(key, _)| key.into_string().ok())
+            .filter(|key| key == "CARGO" || ABOUT_US.iter().any(|start| key.starts_with(start)))
+            .fold(cargo, |cargo, key| cargo.env_remove(&key))
     }
 }
+
+/// How the variables begin that `cargo run` sets for the program that it runs.
+const ABOUT_US: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"];
 
 /// Whether this process is root.
 pub fn is_root() -> bool {
