@@ -275,6 +275,11 @@ impl Store for EmbeddedStore {
         Ok(self.inner.shared.newest())
     }
 
+    fn local_revision(&self) -> Option<Revision> {
+        self.look();
+        self.inner.shared.check_open().ok().map(|()| self.inner.shared.newest())
+    }
+
     async fn get(&self, keys: &[Key]) -> Result<Reading<Vec<Option<Item>>>> {
         let keys = keys.to_vec();
         self.read(move |database| keys.iter().map(|key| database.item(key)).collect()).await
