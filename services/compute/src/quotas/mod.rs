@@ -16,4 +16,4 @@ pub use record::{DEFAULT_CLASS, Limits, QuotaClassRecord, QuotaRecord, Set, Usag
 pub use resource::Resource;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -40,7 +40,7 @@ mod tombstone;
 mod view;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use batch::{BatchRecord, Member};
 pub use blobs::BlobUsers;
