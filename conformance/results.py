@@ -1,6 +1,7 @@
 """Reads a subunit stream and writes one JSON line a test: its name, its status, a reason of one line."""
 
 import json
+import re
 import sys
 
 import subunit
@@ -26,15 +27,19 @@ class Lines(StreamResult):
             print(json.dumps(line))
 
 
+# The last line of a traceback: an exception, with or without its module.
+EXCEPTION = re.compile(r"^(?!Details:)([a-z_][\w.]*\.)?[A-Z]\w*(:|$)")
+
+
 def reason(texts):
-    """A skip's reason, or the exception at the end of a traceback."""
+    """A skip's reason, or the exception at the end of a traceback with its details."""
     for name in ("reason", "traceback"):
         for key, value in texts.items():
             if not key.startswith(name):
                 continue
-            lines = [l for l in value.decode("utf-8", "replace").splitlines() if l.strip()]
-            last = max((i for i, l in enumerate(lines) if l.startswith(" ")), default=-1)
-            return " ".join(l.strip() for l in lines[last + 1 :])[:300]
+            lines = value.decode("utf-8", "replace").splitlines()
+            last = max((i for i, line in enumerate(lines) if EXCEPTION.match(line)), default=0)
+            return " ".join(line.strip() for line in lines[last:] if line.strip())[:300]
     return ""
 
 

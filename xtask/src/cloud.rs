@@ -154,9 +154,9 @@ impl Cloud {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let complaints: Vec<&str> =
             text.lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).collect();
-        let lines: Vec<&str> =
-            if complaints.is_empty() { text.lines().collect() } else { complaints };
-        let shown: Vec<String> = lines[lines.len().saturating_sub(20)..]
+        let (lines, count): (Vec<&str>, usize) =
+            if complaints.is_empty() { (text.lines().collect(), 5) } else { (complaints, 20) };
+        let shown: Vec<String> = lines[lines.len().saturating_sub(count)..]
             .iter()
             .map(|line| format!("    {}", line.chars().take(240).collect::<String>()))
             .collect();

@@ -70,6 +70,7 @@ fn all(project: &Project, what: &str, keep: bool, yes: bool) -> Result<Outcome> 
     let venv = Venv::ensure(project, "venv-tempest", &[TEMPEST, "python-openstackclient"])?;
     Cloud::remove_earlier(project, NAME)?;
     let _ = fs::remove_dir_all(&workspace);
+    let _ = fs::remove_file(registry(&workspace));
 
     let cloud = Cloud::start(project, NAME, &["--simulated", NODES])?;
     let suite = Suite { project, venv: &venv, cloud: &cloud, workspace };
@@ -93,6 +94,11 @@ fn all(project: &Project, what: &str, keep: bool, yes: bool) -> Result<Outcome> 
     }
     page::record(project, &selection.title, TEMPEST, &selection.ids, &outcome)?;
     Ok(outcome)
+}
+
+/// tempest notes its workspaces in a file; by default in the person's home.
+fn registry(workspace: &Path) -> PathBuf {
+    workspace.with_extension("registry")
 }
 
 /// A list of `conformance/`, a file, or a regular expression.
@@ -147,9 +153,14 @@ impl Suite<'_> {
         Ok(self.cloud.as_client(run, "everstack").read()?.trim().to_owned())
     }
 
-    fn tempest(&self, program: &str) -> Run {
+    /// tempest itself.
+    fn tempest(&self) -> Run {
+        self.in_workspace(&self.venv.program("tempest"))
+    }
+
+    fn in_workspace(&self, program: &Path) -> Run {
         self.project
-            .run(self.venv.program(program))
+            .run(program)
             .directory(&self.workspace)
             .env("TEMPEST_CONFIG_DIR", self.workspace.join("etc"))
             .env("TEMPEST_CONFIG", "tempest.conf")
@@ -162,7 +173,7 @@ impl Suite<'_> {
         self.project
             .run(self.venv.program("tempest"))
             .args(["init", "--workspace-path"])
-            .arg(self.workspace.with_extension("registry"))
+            .arg(registry(&self.workspace))
             .arg(&self.workspace)
             .logged(&self.project.log("tempest-init"))?;
         for folder in ["logs", "lock"] {
@@ -210,7 +221,7 @@ impl Suite<'_> {
         let conf = self.workspace.join("etc/tempest.conf");
         fs::write(&conf, settings.text()?).at(&conf)?;
 
-        self.tempest("tempest")
+        self.tempest()
             .args(["cleanup", "--init-saved-state"])
             .logged(&self.project.log("tempest-saved-state"))?;
         step.done(&format!("services: {}", services.join(" ")));
@@ -219,23 +230,21 @@ impl Suite<'_> {
 
     /// Runs the selected tests and looks for what they left.
     fn run(&self, selection: &Selection) -> Result<Outcome> {
-        let listed = self
-            .tempest("tempest")
-            .args(["run", "--list-tests"])
-            .args(&selection.options)
-            .read()?;
-        let selected: Vec<String> = listed
+        let listed =
+            self.tempest().args(["run", "--list-tests"]).args(&selection.options).read()?;
+        let mut selected: Vec<String> = listed
             .lines()
             .filter(|line| line.starts_with("tempest."))
             .map(|line| line.trim().to_owned())
             .collect();
+        selected.sort();
         if selected.is_empty() {
             return Err(Failure::new("No test of tempest was selected."));
         }
         let step = Step::begin(format!("running {} tests", selected.len()));
         let log = self.project.log("tempest-run");
         // It ends with 1 when a test failed; what counts is the stream of results.
-        self.tempest("tempest")
+        self.tempest()
             .args(["run", "--concurrency", WORKERS])
             .args(&selection.options)
             .logged_status(&log)?;
@@ -243,7 +252,7 @@ impl Suite<'_> {
 
         let stream = self.workspace.join("results.subunit");
         let results = self
-            .tempest("sh")
+            .in_workspace(Path::new("sh"))
             .args(["-c", "\"$1\" last --subunit > \"$4\"; exec \"$2\" \"$3\" < \"$4\"", "sh"])
             .arg(self.venv.program("stestr"))
             .arg(self.venv.program("python"))
@@ -258,7 +267,7 @@ impl Suite<'_> {
     /// tempest's own look for what its tests left behind.
     fn leaks(&self) -> Result<bool> {
         let step = Step::begin("looking for what the tests left behind");
-        self.tempest("tempest")
+        self.tempest()
             .args(["cleanup", "--dry-run"])
             .logged(&self.project.log("tempest-dry-run"))?;
         let path = self.workspace.join("dry_run.json");
