@@ -20,10 +20,12 @@ mod traits;
 pub mod usages;
 
 pub use allocations::{AllocationRecord, Consumer, Held, Owner};
+pub use classes::ClassRecord;
 pub use inventories::Inventory;
 pub use look::Look;
 pub use providers::ProviderRecord;
 pub use resources::{DISK_GB, MEMORY_MB, Resources, VCPU};
+pub use traits::TraitRecord;
 pub use usages::{Room, UsageRecord, capacity_of, room_of, usage_of};
 
 use state::{Schema, State};
@@ -51,8 +53,8 @@ pub fn schema(schema: Schema) -> Schema {
         .table::<ProviderRecord>()
         .table::<UsageRecord>()
         .table::<AllocationRecord>()
-        .table::<classes::ClassRecord>()
-        .table::<traits::TraitRecord>()
+        .table::<ClassRecord>()
+        .table::<TraitRecord>()
 }
 
 /// The API under `/placement`.

@@ -192,8 +192,12 @@ pub(super) fn statistics(snapshot: &Snapshot) -> Value {
     sum
 }
 
-/// A node's address without its port, if it is one.
+/// A node's address without its port, if it is one. A node inside the controller's own process has none:
+/// it is where that is.
 fn host_ip(address: &str) -> Option<IpAddr> {
+    if address.is_empty() {
+        return Some(IpAddr::from([127, 0, 0, 1]));
+    }
     address.parse().ok().or_else(|| Some(address.parse::<SocketAddr>().ok()?.ip()))
 }
 
@@ -237,6 +241,7 @@ mod unit {
     fn addresses() {
         assert_eq!(host_ip("10.0.0.1:9000"), "10.0.0.1".parse().ok());
         assert_eq!(host_ip("::1"), "::1".parse().ok());
+        assert_eq!(host_ip(""), "127.0.0.1".parse().ok());
         assert_eq!(host_ip("node1"), None);
     }
 }

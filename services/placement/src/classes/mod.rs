@@ -8,4 +8,5 @@ mod api;
 mod record;
 
 pub(crate) use api::cards;
-pub(crate) use record::{ClassRecord, is_known};
+pub use record::ClassRecord;
+pub(crate) use record::is_known;

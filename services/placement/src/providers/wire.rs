@@ -44,10 +44,10 @@ impl Serialize for Links<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let own = format!("{}/resource_providers/{}", self.prefix, self.id);
         let mut list = serializer.serialize_seq(None)?;
+        list.serialize_element(&Link { rel: "self", href: own.clone() })?;
         for (rel, _) in PARTS.iter().filter(|(_, since)| self.version >= *since) {
             list.serialize_element(&Link { rel, href: format!("{own}/{rel}") })?;
         }
-        list.serialize_element(&Link { rel: "self", href: own })?;
         list.end()
     }
 }

@@ -9,4 +9,5 @@ mod api;
 mod record;
 
 pub(crate) use api::cards;
-pub(crate) use record::{TraitRecord, all_known, is_known};
+pub use record::TraitRecord;
+pub(crate) use record::{all_known, is_known};

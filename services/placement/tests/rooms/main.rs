@@ -1,0 +1,9 @@
+//! Placement's rooms through the API, in process, on the memory store, in a simulated world.
+
+mod allocations;
+mod candidates;
+mod nodes;
+mod races;
+mod refusals;
+mod shapes;
+mod world;
