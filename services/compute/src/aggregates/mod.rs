@@ -12,8 +12,6 @@
 pub(crate) mod actions;
 mod api;
 mod record;
-#[cfg(test)]
-mod tests;
 mod wire;
 
 pub(crate) use api::cards;

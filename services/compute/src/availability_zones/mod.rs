@@ -3,8 +3,6 @@
 //! No state of its own, no guards.
 
 mod api;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use api::cards;
 

@@ -3,7 +3,5 @@
 //! No state of its own; the guard of switching a node on and off is its record.
 
 mod api;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use api::cards;

@@ -2,8 +2,6 @@
 
 mod api;
 mod find;
-#[cfg(test)]
-mod tests;
 mod wire;
 
 pub(crate) use api::cards;

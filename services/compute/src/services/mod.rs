@@ -7,8 +7,6 @@
 mod actions;
 mod api;
 pub(crate) mod rows;
-#[cfg(test)]
-mod tests;
 mod wire;
 
 pub(crate) use api::cards;
