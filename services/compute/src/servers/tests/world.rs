@@ -360,7 +360,8 @@ impl Cloud {
     /// Waits for a state of the cloud.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Cloud) -> bool) {
         for _ in 0..2000 {
-            if self.dial.there().is_some() && holds(self) {
+            self.revive().await;
+            if holds(self) {
                 return;
             }
             self.world.sleep(Duration::from_millis(100)).await;
