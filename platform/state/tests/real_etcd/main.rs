@@ -133,11 +133,11 @@ fn it_is_ours_alone() {
         assert_eq!(shown, [1, 0, 0, 1]);
         assert_eq!(three.load("").await.expect("loaded").items.len(), 2);
 
-        raw(&["put", "everstack", "everstack store, format 9"]);
+        raw(&["put", "!everstack", "everstack store, format 9"]);
         let error = EtcdStore::open(world.clone(), cluster.options()).await.err();
         let error = error.expect("refused");
         assert!(error.message().contains("format 9"), "{error}");
-        raw(&["del", "everstack"]);
+        raw(&["del", "!everstack"]);
         let error = EtcdStore::open(world.clone(), cluster.options()).await.err();
         let error = error.expect("refused");
         assert!(error.message().contains("3 keys of some other program"), "{error}");
@@ -189,6 +189,9 @@ fn a_lost_answer_is_unknown_and_never_asked_again() {
         let mut cuts = 0;
         for round in 0..6 {
             for mode in [Mode::CutQuestion, Mode::CutAnswer, Mode::Swallow] {
+                if mode == Mode::Swallow && round > 0 {
+                    continue; // It takes a whole deadline.
+                }
                 // The connection is there, and idle.
                 let before = store.revision().await.expect("asked");
                 proxy.next(mode);

@@ -39,7 +39,7 @@ const LOAD: Duration = Duration::from_secs(60);
 /// A question is asked of so many members before it is refused.
 const ATTEMPTS: u32 = 3;
 /// Says whose this etcd is. Not under `/`: no table, no load shows it.
-const MARKER: &[u8] = b"everstack";
+const MARKER: &[u8] = b"!everstack";
 /// The form of what is kept under `/`.
 const FORMAT: &str = "everstack store, format 1";
 /// The most that etcd takes as a request by default is 1.5 MiB.
@@ -300,13 +300,16 @@ fn operation(request: wire::Request) -> wire::RequestOp {
 
 /// The end of the range of keys with this prefix, as etcd names it; `\0` is "no end".
 fn range_end(prefix: &str) -> Vec<u8> {
-    prefix_end(prefix).map_or_else(|| vec![0], String::into_bytes)
+    prefix_end(ours(prefix)).map_or_else(|| vec![0], String::into_bytes)
 }
 
-/// etcd has no empty keys.
 fn range_start(prefix: &str) -> Vec<u8> {
-    // Everything of ours starts with a slash; the marker does not.
-    if prefix.is_empty() { b"/".to_vec() } else { prefix.as_bytes().to_vec() }
+    ours(prefix).as_bytes().to_vec()
+}
+
+/// Everything of ours starts with a slash; and etcd has no empty keys.
+fn ours(prefix: &str) -> &str {
+    if prefix.is_empty() { "/" } else { prefix }
 }
 
 /// `None`: it can never hold.
