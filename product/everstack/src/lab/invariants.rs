@@ -1,7 +1,8 @@
 //! What must hold after every step, whatever went wrong.
 
+use agent::fake::FakeNode;
 use base::{Map, Set};
-use compute::{quotas::UsageRecord, servers::record::{Phase, Power, ServerRecord}};
+use compute::{quotas::UsageRecord, servers::{Phase, Power, ServerRecord}};
 use placement::AllocationRecord;
 use state::Snapshot;
 
@@ -32,7 +33,7 @@ impl Lab {
                 _ => false,
             };
             server.is_settled() && reached
-        }) && known.count::<compute::servers::gone::GoneRecord>() == 0
+        }) && known.count::<compute::servers::GoneRecord>() == 0
     }
 
     /// Holds at every moment.
@@ -71,22 +72,32 @@ impl Lab {
         }
     }
 
-    /// Holds when all is settled: what runs is what shall run, where it shall.
+    /// Holds when all is settled: what runs is what shall run, where it shall. A node that was just
+    /// switched on is given time to start its machines again.
     pub async fn check_settled(&self) {
         self.check().await;
+        for _ in 0..1200 {
+            let (wanted, running) = self.wanted_and_running().await;
+            if wanted == running {
+                return;
+            }
+            self.world.sleep(std::time::Duration::from_millis(100)).await;
+        }
+        let (wanted, running) = self.wanted_and_running().await;
+        assert_eq!(running, wanted, "what runs is not what shall run");
+    }
+
+    async fn wanted_and_running(&self) -> (Set<(String, String)>, Set<(String, String)>) {
         let state = self.state().await;
-        let wanted: Set<(String, String)> = state
+        let wanted = state
             .all::<ServerRecord>()
             .filter(|server| server.phase == Phase::Running)
             .filter_map(|server| Some((server.id.to_string(), server.place.as_ref()?.node.clone())))
             .collect();
-        let running: Set<(String, String)> = self
-            .nodes
-            .iter()
-            .flat_map(|node| {
-                node.host().on().into_iter().map(|(id, _)| (id.to_string(), node.name().to_owned()))
-            })
-            .collect();
-        assert_eq!(running, wanted, "what runs is not what shall run");
+        let on = |node: &FakeNode| {
+            let name = node.name().to_owned();
+            node.host().on().into_iter().map(move |(id, _)| (id.to_string(), name.clone()))
+        };
+        (wanted, self.nodes.iter().flat_map(on).collect())
     }
 }
