@@ -95,7 +95,8 @@ fn short(name: &str) -> &str {
 
 /// One line that Markdown leaves as it is, without what changes from run to run.
 fn in_prose(reason: &str) -> String {
-    let line = reason.replace(['\n', '|', '<', '>', '`'], " ");
+    let line =
+        reason.replace("tempest.lib.exceptions.", "").replace(['\n', '|', '<', '>', '`'], " ");
     if line.chars().count() <= 160 {
         return line;
     }
