@@ -46,6 +46,9 @@ pub(crate) fn cards() -> Vec<Card<Identity>> {
         Card::delete("/auth/tokens", REVOKE, revoke_token),
         Card::get("/auth/projects", any("identity:get_auth_projects"), list_projects),
         Card::get("/auth/domains", any("identity:get_auth_domains"), list_domains),
+        // Other names of the same.
+        Card::get("/OS-FEDERATION/projects", any("identity:get_auth_projects"), list_projects),
+        Card::get("/OS-FEDERATION/domains", any("identity:get_auth_domains"), list_domains),
         Card::get("/auth/system", any("identity:get_auth_system"), list_system),
         Card::get("/auth/catalog", any("identity:get_auth_catalog"), show_catalog),
     ]

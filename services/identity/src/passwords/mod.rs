@@ -157,7 +157,7 @@ pub(crate) fn set(
     let user = txn.peek::<User>(user_id)?;
     let mut earlier = Vec::new();
     if let Some(old) = &old
-        && rules.unique_last_passwords > 1
+        && rules.unique_last_passwords > 0
     {
         earlier.push(old.hash.clone());
         earlier.extend(old.earlier.iter().cloned());

@@ -252,8 +252,8 @@ async fn check_history(identity: &Identity, kept: &Password, new: &Secret) -> Re
              Please try again in {days} day(s) or contact your administrator to reset your password."
         )));
     }
-    if rules.unique_last_passwords > 1 {
-        let earlier = kept.earlier.iter().take(rules.unique_last_passwords as usize - 2 + 1);
+    if rules.unique_last_passwords > 0 {
+        let earlier = kept.earlier.iter().take(rules.unique_last_passwords as usize - 1);
         let hashes = std::iter::once(&kept.hash).chain(earlier).cloned().collect();
         if identity.verify(new, hashes).await.is_some() {
             return Err(Error::bad_request(format!(
