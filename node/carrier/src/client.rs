@@ -143,7 +143,8 @@ impl ImageSource for RemoteImages {
             Some(channel) => channel,
             None => {
                 let (_, channel) = self.controllers.any().await?;
-                *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel.clone());
+                *self.channel.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(channel.clone());
                 channel
             }
         };
@@ -194,7 +195,8 @@ impl PeerClient {
         node: &str,
         question: Question,
     ) -> Result<Option<Answer>> {
-        let kept = self.channels.lock().unwrap_or_else(PoisonError::into_inner).get(address).cloned();
+        let kept =
+            self.channels.lock().unwrap_or_else(PoisonError::into_inner).get(address).cloned();
         let channel = match kept {
             Some(channel) => channel,
             None => {

@@ -48,9 +48,9 @@ impl<E, D: DeserializeOwned> Decoder for Json<E, D> {
     type Item = D;
     type Error = Status;
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
-        serde_json::from_reader(buffer.reader())
-            .map(Some)
-            .map_err(|error| Status::invalid_argument(format!("not a message of this API: {error}")))
+        serde_json::from_reader(buffer.reader()).map(Some).map_err(|error| {
+            Status::invalid_argument(format!("not a message of this API: {error}"))
+        })
     }
 }
 

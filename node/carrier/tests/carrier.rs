@@ -108,7 +108,8 @@ async fn strangers_are_refused_on_both_ends() {
     let wary = Identity { ca: other.identity("x").ca, ..ca.identity("node-7") };
     assert!(exchange(&world, &server, Some(wary)).await.is_err());
     // A node that plays the controller.
-    let fake = Server::start(&world, ANY, Some(&ca.identity("node-8")), Arc::new(Echo)).await.unwrap();
+    let fake =
+        Server::start(&world, ANY, Some(&ca.identity("node-8")), Arc::new(Echo)).await.unwrap();
     assert!(exchange(&world, &fake, Some(ca.identity("node-7"))).await.is_err());
 }
 
@@ -119,7 +120,8 @@ async fn images_come_in_parts_and_questions_only_from_controllers() {
     let server = Server::start(&world, ANY, Some(&own), Arc::new(Echo)).await.unwrap();
     let address = server.address().to_string();
     let node = ca.identity("node-7");
-    let images = RemoteImages::new(Controllers::new(&world, vec![address.clone()], Some(node.clone())));
+    let images =
+        RemoteImages::new(Controllers::new(&world, vec![address.clone()], Some(node.clone())));
     let size = 20 * 1024 * 1024;
     let image = ImageRef {
         id: "i".into(),

@@ -90,7 +90,8 @@ mod as_base64 {
         files: &Map<String, Bytes>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(files.iter().map(|(path, bytes)| (path, BASE64_STANDARD.encode(bytes))))
+        serializer
+            .collect_map(files.iter().map(|(path, bytes)| (path, BASE64_STANDARD.encode(bytes))))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(

@@ -1,6 +1,7 @@
 //! What every other crate stands on: the [`World`] (clock, randomness, ids, spawning), typed ids,
 //! epochs and versions, secrets, timestamps and the one [`Error`]. Knows nothing of OpenStack.
 
+mod beacon;
 mod error;
 mod id;
 mod numbers;
@@ -8,6 +9,7 @@ mod secret;
 mod time;
 mod world;
 
+pub use beacon::{Beacon, Watcher};
 pub use error::{Error, Kind, Result};
 pub use numbers::{Epoch, Era, Revision, Version};
 pub use secret::Secret;

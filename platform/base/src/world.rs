@@ -114,10 +114,7 @@ impl World {
     }
 
     fn of(kind: WorldKind) -> World {
-        World {
-            shared: Arc::new(Shared { kind, trace: Mutex::default() }),
-            scope: Arc::default(),
-        }
+        World { shared: Arc::new(Shared { kind, trace: Mutex::default() }), scope: Arc::default() }
     }
 
     /// A part of this world whose tasks end together, as a process's do: see [`World::kill`].
@@ -284,8 +281,7 @@ impl World {
     /// Adds a line to the trace of a simulated world; free in the real one.
     pub fn trace(&self, line: impl FnOnce() -> String) {
         if let WorldKind::Simulated { start, .. } = &self.shared.kind {
-            let line =
-                format!("{:>9} {} {}", start.elapsed().as_micros(), self.scope.name, line());
+            let line = format!("{:>9} {} {}", start.elapsed().as_micros(), self.scope.name, line());
             let mut trace = lock(&self.shared.trace);
             for byte in line.bytes() {
                 trace.hash = (trace.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);

@@ -167,8 +167,12 @@ impl Queue {
     }
 
     fn due(&mut self, now: Moment) {
-        let due: Vec<_> =
-            self.later.iter().filter(|(_, later)| later.at <= now).map(|(key, _)| key.clone()).collect();
+        let due: Vec<_> = self
+            .later
+            .iter()
+            .filter(|(_, later)| later.at <= now)
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in due {
             // A failed key keeps its count until a step succeeds.
             if let Some(later) = self.later.get_mut(&key) {
@@ -314,7 +318,11 @@ impl Engine {
                     .map_or(0, |(times, _)| times + 1);
                 let wait = (FIRST_WAIT * (1 << times.min(12))).min(LONGEST_WAIT);
                 let wait = wait / 2 + self.world.jitter(wait / 2);
-                tracing::warn!(reconciler = self.reconciler.name(), key, "a step failed: {error:?}");
+                tracing::warn!(
+                    reconciler = self.reconciler.name(),
+                    key,
+                    "a step failed: {error:?}"
+                );
                 let failed = Some((times, error.to_string()));
                 queue.later.insert(key, Later { at: now + wait, failed });
             }

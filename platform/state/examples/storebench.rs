@@ -10,7 +10,8 @@ use state::{Condition, Key, Outcome, Store, Transaction, Write, backend::Embedde
 const SECONDS: u64 = 4;
 
 fn transaction(world: &World, writes: u64, conditions: bool) -> Transaction {
-    let key = |_| Key::from(format!("/bench/table/{:02x}/{:08x}", world.below(256), world.below(100)));
+    let key =
+        |_| Key::from(format!("/bench/table/{:02x}/{:08x}", world.below(256), world.below(100)));
     let keys: base::Set<Key> = (0..writes).map(key).collect();
     let value = Bytes::from(vec![b'x'; 1_024]);
     let absent = |key: &Key| Condition::Absent { key: format!("{key}-not").into() };

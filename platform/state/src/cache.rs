@@ -7,8 +7,8 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use base::{Error, Result, Revision, World};
-use tokio::sync::{mpsc, oneshot, watch};
+use base::{Beacon, Error, Result, Revision, World};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Batch, Store, WatchEnd,
@@ -30,7 +30,7 @@ pub(crate) struct Cache {
     store: Arc<dyn Store>,
     schema: Arc<Schema>,
     snapshot: ArcSwap<Snapshot>,
-    revision: watch::Sender<Revision>,
+    revision: Beacon<Revision>,
     subscribers: Mutex<Vec<mpsc::UnboundedSender<Notice>>>,
     questions: mpsc::UnboundedSender<oneshot::Sender<Result<Revision>>>,
 }
@@ -48,7 +48,7 @@ impl Cache {
         let snapshot = Snapshot::loaded(schema.clone(), reading.revision, &reading.items);
         let (questions, asked) = mpsc::unbounded_channel();
         let cache = Arc::new(Cache {
-            revision: watch::Sender::new(snapshot.revision()),
+            revision: Beacon::new(snapshot.revision()),
             snapshot: ArcSwap::from_pointee(snapshot),
             subscribers: Mutex::default(),
             world: world.clone(),
@@ -77,14 +77,13 @@ impl Cache {
 
     /// Waits until the cache has reached a revision.
     pub(crate) async fn reach(&self, revision: Revision) -> Result<()> {
-        if *self.revision.borrow() >= revision {
+        if self.revision.look(|now| *now >= revision) {
             return Ok(());
         }
-        let mut news = self.revision.subscribe();
-        let reached = news.wait_for(|now| *now >= revision);
+        let reached = self.revision.until(|now| *now >= revision);
         match self.world.timeout(CATCH_UP, reached).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(Error::unavailable(format!(
+            Ok(()) => Ok(()),
+            Err(_) => Err(Error::unavailable(format!(
                 "This controller has not seen the store's revision {revision} yet; try again."
             ))
             .with_retry_after(Duration::from_secs(1))),
@@ -188,7 +187,7 @@ impl Cache {
     fn publish(&self, snapshot: Snapshot) {
         let revision = snapshot.revision();
         self.snapshot.store(Arc::new(snapshot));
-        self.revision.send_replace(revision);
+        self.revision.set(revision);
     }
 
     fn notify(&self, notice: &Notice) {

@@ -14,8 +14,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use base::{Error, Map, Result, Revision, World};
-use tokio::sync::watch;
+use base::{Beacon, Error, Map, Result, Revision, Watcher, World};
 
 use crate::store::{
     Batch, Item, Key, LeaseId, Outcome, Reading, Store, Transaction, Watch, WatchEnd,
@@ -135,7 +134,7 @@ struct Shared {
     plan: Mutex<Plan>,
     counts: Mutex<Map<&'static str, Count>>,
     commits: AtomicU64,
-    watches: watch::Sender<Watches>,
+    watches: Beacon<Watches>,
 }
 
 #[derive(Default)]
@@ -165,7 +164,7 @@ impl FaultyStore {
             plan: Mutex::default(),
             counts: Mutex::default(),
             commits: AtomicU64::new(0),
-            watches: watch::Sender::default(),
+            watches: Beacon::default(),
         };
         FaultyStore { network, process: None, inner, shared: Arc::new(shared) }
     }
@@ -209,17 +208,26 @@ impl FaultyStore {
 
     /// Watches show nothing while this is on: caches fall behind.
     pub fn stall_watches(&self, stalled: bool) {
-        self.shared.watches.send_modify(|watches| watches.stalled = stalled);
+        self.shared.watches.light(|watches| {
+            watches.stalled = stalled;
+            true
+        });
     }
 
     /// Ends all watches as lost.
     pub fn cut_watches(&self) {
-        self.shared.watches.send_modify(|watches| watches.cuts += 1);
+        self.shared.watches.light(|watches| {
+            watches.cuts += 1;
+            true
+        });
     }
 
     /// Ends all watches as compacted.
     pub fn compact_watches(&self) {
-        self.shared.watches.send_modify(|watches| watches.compactions += 1);
+        self.shared.watches.light(|watches| {
+            watches.compactions += 1;
+            true
+        });
     }
 
     /// How many commits were asked for.
@@ -439,9 +447,9 @@ impl Store for FaultyStore {
     }
 
     async fn watch(&self, after: Revision) -> Result<Box<dyn Watch>> {
-        let told = self.shared.watches.subscribe();
+        let mut told = self.shared.watches.watch();
         self.ask("watch").await?;
-        let seen = told.borrow().clone();
+        let seen = told.look(Clone::clone);
         let watch = self.inner.watch(after).await?;
         let faulty =
             FaultyWatch { store: self.clone(), watch, told, seen, ready: None, ended: None };
@@ -472,7 +480,7 @@ impl Store for FaultyStore {
 struct FaultyWatch {
     store: FaultyStore,
     watch: Box<dyn Watch>,
-    told: watch::Receiver<Watches>,
+    told: Watcher<Watches>,
     seen: Watches,
     /// Taken from the watch, not shown yet: a wait that is dropped loses nothing.
     ready: Option<Batch>,
@@ -484,7 +492,7 @@ impl FaultyWatch {
     async fn obey(&mut self) -> Result<(), WatchEnd> {
         loop {
             self.store.living().await;
-            let now = self.told.borrow_and_update().clone();
+            let now = self.told.look(Clone::clone);
             if now.cuts != self.seen.cuts {
                 return Err(WatchEnd::Lost("the watch was cut".into()));
             }
@@ -494,9 +502,7 @@ impl FaultyWatch {
             if !now.stalled {
                 return Ok(());
             }
-            if self.told.changed().await.is_err() {
-                return Err(WatchEnd::Lost("the store is gone".into()));
-            }
+            self.told.changed().await;
         }
     }
 
@@ -521,7 +527,7 @@ impl FaultyWatch {
             let changed = self.told.changed();
             tokio::select! {
                 biased;
-                _ = changed => {}
+                () = changed => {}
                 batch = self.watch.next() => {
                     self.ready = Some(batch?);
                     self.random_end()?;

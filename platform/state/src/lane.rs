@@ -56,7 +56,8 @@ impl Lanes {
             first
         };
         if first {
-            let driver = Driver { lanes: self.clone(), state: state.clone(), lane: lane.to_owned() };
+            let driver =
+                Driver { lanes: self.clone(), state: state.clone(), lane: lane.to_owned() };
             state.world().spawn("lane", driver.drive());
         }
         let lost = || Error::unavailable("The controller is shutting down.");
@@ -115,11 +116,8 @@ impl Driver {
             }
             // An answer, also a refusal, may rest on what an earlier action of this batch wrote: none is
             // given before the commit.
-            let committed = if txn.changes_nothing() {
-                Ok(true)
-            } else {
-                self.state.commit(label, &txn).await
-            };
+            let committed =
+                if txn.changes_nothing() { Ok(true) } else { self.state.commit(label, &txn).await };
             match committed {
                 Ok(true) => {
                     let done = waiting.drain(..results.len()).collect::<Vec<_>>();
@@ -134,7 +132,9 @@ impl Driver {
                 }
                 Ok(false) => return answer_all(waiting, &too_busy(label)),
                 // One that is too large must not take the others down with it.
-                Err(error) if results.len() > 1 && error.kind() == base::Kind::BadRequest => most = 1,
+                Err(error) if results.len() > 1 && error.kind() == base::Kind::BadRequest => {
+                    most = 1
+                }
                 Err(error) => {
                     for job in waiting.drain(..results.len()) {
                         let copy = copy_of(&error);

@@ -22,14 +22,14 @@ mod txn;
 #[cfg(test)]
 mod state_tests;
 
+pub use cache::Notice;
+pub use record::{Index, Record, Schema, Scope, reserved_names};
+pub use seal::Sealer;
+pub use session::{Session, SessionRecord};
+pub use snapshot::{Entry, Snapshot};
+pub use state::State;
 pub use store::{
     Batch, Change, Condition, Item, Key, LeaseId, MAX_KEY, MAX_OPERATIONS, MAX_TRANSACTION,
     MAX_VALUE, Outcome, Reading, Store, Transaction, Watch, WatchEnd, Write, prefix_end,
 };
-pub use cache::Notice;
-pub use seal::Sealer;
-pub use record::{Index, Record, Schema, Scope, reserved_names};
-pub use session::{Session, SessionRecord};
-pub use snapshot::{Entry, Snapshot};
-pub use state::State;
 pub use txn::Txn;

@@ -171,7 +171,10 @@ fn shard(id: &str) -> u8 {
 
 /// What a key holds.
 pub(crate) enum Place<'a> {
-    Record { table: usize, id: &'a str },
+    Record {
+        table: usize,
+        id: &'a str,
+    },
     /// A claim or an edge: kept in memory as it is.
     Guard,
     /// Not held in memory.
@@ -251,10 +254,7 @@ mod tests {
     fn keys_are_found_again() {
         let schema = Schema::new().table::<Thing>();
         let key = record_key(Scope::Global, Thing::TABLE, "user/with slash");
-        assert!(matches!(
-            place(&schema, &key),
-            Place::Record { table: 0, id: "user/with slash" }
-        ));
+        assert!(matches!(place(&schema, &key), Place::Record { table: 0, id: "user/with slash" }));
         assert!(matches!(place(&schema, &claim_key(Scope::Global, "n", "v/w")), Place::Guard));
         assert!(matches!(place(&schema, &blob_key(Scope::Global, "n")), Place::Other));
     }

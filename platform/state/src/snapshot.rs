@@ -62,7 +62,10 @@ pub(crate) struct Row {
 
 #[derive(Clone)]
 pub(crate) enum Content {
-    Record { record: Arc<dyn Any + Send + Sync>, unknown: Option<Arc<Value>> },
+    Record {
+        record: Arc<dyn Any + Send + Sync>,
+        unknown: Option<Arc<Value>>,
+    },
     /// Written by a newer program or damaged: set aside, shown, never written over.
     Unreadable(Arc<str>),
 }
@@ -240,10 +243,7 @@ impl Snapshot {
 
     /// The records whose index has exactly this text, by id.
     pub fn by<T: Record>(&self, index: &str, text: &str) -> Vec<Entry<T>> {
-        self.index_ids::<T>(index, text)
-            .into_iter()
-            .filter_map(|id| self.get(&id))
-            .collect()
+        self.index_ids::<T>(index, text).into_iter().filter_map(|id| self.get(&id)).collect()
     }
 
     /// The ids whose index has exactly this text, by id.
@@ -338,9 +338,10 @@ fn entry<T: Record>(id: &Arc<str>, row: &Row) -> Result<Entry<T>> {
 
 pub(crate) fn typed<T: Record>(id: &str, content: &Content) -> Result<Arc<T>> {
     match content {
-        Content::Record { record, .. } => record.clone().downcast::<T>().map_err(|_| {
-            Error::internal(format!("{}/{id} is held as another type", T::TABLE))
-        }),
+        Content::Record { record, .. } => record
+            .clone()
+            .downcast::<T>()
+            .map_err(|_| Error::internal(format!("{}/{id} is held as another type", T::TABLE))),
         Content::Unreadable(why) => Err(Error::unavailable(format!(
             "The record {}/{id} cannot be read by this version of the program ({why}); it is kept as it is.",
             T::TABLE

@@ -213,7 +213,8 @@ fn a_name_is_claimed_once() {
         let store = Arc::new(MemoryStore::new(world.clone()));
         let (a, b) = (open(&world, store.clone(), "a").await, open(&world, store, "b").await);
         let (one, two) = tokio::join!(make(&a, "1", "same"), make(&b, "2", "same"));
-        let conflicts = [one, two].iter().filter(|r| matches!(r, Err(e) if e.kind() == Kind::Conflict)).count();
+        let conflicts =
+            [one, two].iter().filter(|r| matches!(r, Err(e) if e.kind() == Kind::Conflict)).count();
         assert_eq!(conflicts, 1);
         assert_eq!(a.fresh().await.unwrap().by::<Thing>("name", "same").len(), 1);
     });

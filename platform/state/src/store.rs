@@ -124,7 +124,9 @@ impl Transaction {
         for write in &self.writes {
             let key = write.key();
             if key.len() > MAX_KEY || !key.starts_with('/') {
-                return refuse(format!("the key {key:.80} is not of at most {MAX_KEY} bytes after a /"));
+                return refuse(format!(
+                    "the key {key:.80} is not of at most {MAX_KEY} bytes after a /"
+                ));
             }
             if !keys.insert(key) {
                 return refuse(format!("the key {key} is written twice"));

@@ -180,8 +180,9 @@ impl Txn {
         {
             unknown = Some(fields.clone());
         }
-        let value = encode(&record, unknown.as_deref())
-            .map_err(|error| Error::internal(format!("{}/{id} cannot be encoded", T::TABLE)).with_source(error))?;
+        let value = encode(&record, unknown.as_deref()).map_err(|error| {
+            Error::internal(format!("{}/{id} cannot be encoded", T::TABLE)).with_source(error)
+        })?;
         let write = Write::Put { key: key.clone(), value, lease: None };
         self.draft.writes.insert(key.clone(), write);
         let written = Written { table, id: id.into(), record: Some(Arc::new(record)) };
@@ -275,11 +276,10 @@ impl Txn {
     pub fn childless(&mut self, scope: Scope, parent: &str) -> bool {
         let prefix = record::edge_key(scope, parent, "");
         let stored = self.snapshot.guards_below(&prefix).next().is_some();
-        let drafted = self
-            .draft
-            .writes
-            .iter()
-            .any(|(key, write)| key.starts_with(&*prefix) && matches!(write, Write::Put { .. }));
+        let drafted =
+            self.draft.writes.iter().any(|(key, write)| {
+                key.starts_with(&*prefix) && matches!(write, Write::Put { .. })
+            });
         if stored || drafted {
             return false;
         }
@@ -333,7 +333,9 @@ impl Txn {
             )
         });
         if !guarded {
-            return Err(Error::internal(format!("{label}: no written key has a condition of its own")));
+            return Err(Error::internal(format!(
+                "{label}: no written key has a condition of its own"
+            )));
         }
         let mut conditions: Vec<_> = self.draft.conditions.values().cloned().collect();
         conditions.extend(self.draft.empty.keys().map(|p| Condition::Empty { prefix: p.clone() }));

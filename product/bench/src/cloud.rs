@@ -104,9 +104,12 @@ impl Cloud {
     pub fn pss_mib(&self) -> Result<f64, Failure> {
         let mut kib = 0.0;
         for pid in family(self.child.id())? {
-            let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else { continue };
+            let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else {
+                continue;
+            };
             let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap_or_default();
-            kib += line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
+            kib +=
+                line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
         }
         Ok(kib / 1024.0)
     }

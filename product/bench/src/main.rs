@@ -25,13 +25,14 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let only: Vec<String> = args.collect();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("bench: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("bench: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
     let mut figures = Figures::default();
     let place = cloud::Place { program: PathBuf::from(program), dir: PathBuf::from(dir) };
     let outcome = runtime.block_on(scenarios::run(&place, &only, &mut figures));

@@ -42,7 +42,12 @@ async fn start(place: &Place, figures: &mut Figures) -> Result<(), Failure> {
         tokio::time::sleep(Duration::from_secs(3)).await;
         memory.push(cloud.pss_mib()?);
     }
-    figures.add("start to first authenticated answer, p50", quantile(&mut times, 0.5), "ms", Goal::AtMost(300.0));
+    figures.add(
+        "start to first authenticated answer, p50",
+        quantile(&mut times, 0.5),
+        "ms",
+        Goal::AtMost(300.0),
+    );
     figures.add("idle memory (PSS), p50", quantile(&mut memory, 0.5), "MiB", Goal::AtMost(100.0));
     Ok(())
 }
@@ -52,7 +57,10 @@ async fn rate(
     target: &Target,
     lanes: usize,
     time: Duration,
-    make: impl Fn(usize) -> (http::Method, String, Option<Value>, Vec<(&'static str, String)>) + Clone + Send + 'static,
+    make: impl Fn(usize) -> (http::Method, String, Option<Value>, Vec<(&'static str, String)>)
+    + Clone
+    + Send
+    + 'static,
 ) -> Result<f64, Failure> {
     let begin = Instant::now();
     let mut tasks = Vec::new();
@@ -64,10 +72,13 @@ async fn rate(
             let (method, path, body, headers) = make(lane);
             let headers: Vec<_> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
             while begin.elapsed() < time {
-                let answer = connection.send(method.clone(), &path, body.as_ref(), &headers).await?;
+                let answer =
+                    connection.send(method.clone(), &path, body.as_ref(), &headers).await?;
                 if !answer.status.is_success() {
                     let text = String::from_utf8_lossy(&answer.body).into_owned();
-                    return Err::<u64, Failure>(format!("{path}: {}: {text}", answer.status).into());
+                    return Err::<u64, Failure>(
+                        format!("{path}: {}: {text}", answer.status).into(),
+                    );
                 }
                 done += 1;
             }
@@ -179,13 +190,20 @@ async fn servers(place: &Place, figures: &mut Figures) -> Result<(), Failure> {
     figures.add("POST to ACTIVE alone, p50", quantile(&mut alone, 0.5), "ms", Goal::AtMost(30.0));
 
     let path = format!("/compute/v2.1/servers/{last}");
-    let got = rate(&cloud.target, LANES, TIME, move |_| (http::Method::GET, path.clone(), None, vec![])).await?;
+    let got =
+        rate(&cloud.target, LANES, TIME, move |_| (http::Method::GET, path.clone(), None, vec![]))
+            .await?;
     figures.add("GET one server", got, "/s", Goal::AtLeast(20_000.0));
 
     let before = cloud.metric("everstack_state_revision").await?;
     let count = 2000;
     let per_second = burst(&cloud.target, count, &flavor, &image).await?;
-    figures.add("servers to ACTIVE, sustained, one project", per_second, "/s", Goal::AtLeast(500.0));
+    figures.add(
+        "servers to ACTIVE, sustained, one project",
+        per_second,
+        "/s",
+        Goal::AtLeast(500.0),
+    );
     let commits = cloud.metric("everstack_state_revision").await? - before;
     #[expect(clippy::cast_precision_loss, reason = "a small count")]
     let each = commits / count as f64;
@@ -200,7 +218,12 @@ async fn servers(place: &Place, figures: &mut Figures) -> Result<(), Failure> {
             return Err("the list is not of 1,000 servers".into());
         }
     }
-    figures.add("list of 1,000 with details, p50", quantile(&mut lists, 0.5), "ms", Goal::AtMost(10.0));
+    figures.add(
+        "list of 1,000 with details, p50",
+        quantile(&mut lists, 0.5),
+        "ms",
+        Goal::AtMost(10.0),
+    );
     figures.add("memory (PSS) with 2,050 servers", cloud.pss_mib()?, "MiB", Goal::Known);
     Ok(())
 }
@@ -215,7 +238,9 @@ async fn burst(target: &Target, count: usize, flavor: &str, image: &str) -> Resu
             let mut connection = Connection::open(&target).await?;
             let mut ids = Vec::new();
             for n in (lane..count).step_by(LANES) {
-                ids.push(create(&mut connection, &wish(&format!("burst-{n}"), &flavor, &image)).await?);
+                ids.push(
+                    create(&mut connection, &wish(&format!("burst-{n}"), &flavor, &image)).await?,
+                );
             }
             for id in &ids {
                 active(&mut connection, id).await?;

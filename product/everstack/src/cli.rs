@@ -10,7 +10,13 @@ use crate::config::Layers;
 
 /// A highly available private cloud that speaks the OpenStack APIs.
 #[derive(Debug, Parser)]
-#[command(name = "everstack", version, about, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "everstack",
+    version,
+    about,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -200,7 +206,14 @@ mod tests {
     #[test]
     fn flags_reach_the_configuration() {
         let cli = Cli::parse_from([
-            "everstack", "up", "--simulated", "3", "--listen", "127.0.0.1:1234", "--set", "node.vcpus=2",
+            "everstack",
+            "up",
+            "--simulated",
+            "3",
+            "--listen",
+            "127.0.0.1:1234",
+            "--set",
+            "node.vcpus=2",
         ]);
         let mut layers = Layers::new(&crate::config::Config::defaults(true, None, String::new()));
         cli.flags(&mut layers).unwrap();

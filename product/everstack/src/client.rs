@@ -158,8 +158,11 @@ impl Client {
 
     fn tls(&self) -> Result<ClientConfig> {
         let mut roots = RootCertStore::empty();
-        for cert in CertificateDer::pem_slice_iter(self.ca.as_deref().unwrap_or_default().as_bytes()) {
-            let cert = cert.map_err(|e| Error::internal("the CA's file cannot be read").with_source(e))?;
+        for cert in
+            CertificateDer::pem_slice_iter(self.ca.as_deref().unwrap_or_default().as_bytes())
+        {
+            let cert =
+                cert.map_err(|e| Error::internal("the CA's file cannot be read").with_source(e))?;
             roots.add(cert).map_err(|e| Error::internal("the CA is not one").with_source(e))?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());

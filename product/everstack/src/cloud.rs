@@ -101,11 +101,8 @@ pub async fn start(parts: Parts) -> Result<Controller> {
     let runtime = Runtime::new(&state);
     let hub = Hub::new(&state, HubConfig::default());
     let images = Images::new(&state, parts.image_store, image::Options::default());
-    let compute = Compute {
-        state: state.clone(),
-        hub: hub.clone(),
-        config: ComputeConfig::default(),
-    };
+    let compute =
+        Compute { state: state.clone(), hub: hub.clone(), config: ComputeConfig::default() };
     compute::start(&compute, &runtime);
     hub.start(&runtime, Some(session.clone()));
     identity.start();
@@ -129,9 +126,12 @@ pub async fn start(parts: Parts) -> Result<Controller> {
 
 fn measure(state: &State, hub: &Hub) {
     let known = state.clone();
-    web::metrics::gauge_measured("everstack_state_revision", "The newest revision seen.", &[], move || {
-        known.known().revision().0 as f64
-    });
+    web::metrics::gauge_measured(
+        "everstack_state_revision",
+        "The newest revision seen.",
+        &[],
+        move || known.known().revision().0 as f64,
+    );
     let links = hub.clone();
     web::metrics::gauge_measured("everstack_nodes_linked", "Nodes linked here.", &[], move || {
         links.linked().len() as f64

@@ -83,7 +83,8 @@ async fn become_role(cli: &Cli, config: &Config) -> Result<u8> {
 fn layers(cli: &Cli) -> Result<Layers> {
     let root = rustix::process::geteuid().is_root();
     let home = std::env::var_os("HOME").map(PathBuf::from);
-    let mut layers = Layers::new(&Config::defaults(root, home, std::env::var("PATH").unwrap_or_default()));
+    let mut layers =
+        Layers::new(&Config::defaults(root, home, std::env::var("PATH").unwrap_or_default()));
     let standard = PathBuf::from("/etc/everstack.toml");
     let file = cli.common.config.clone().or_else(|| standard.exists().then_some(standard));
     if let Some(path) = file {

@@ -52,15 +52,16 @@ impl Authority {
         let (cert, key) = (dir.join("ca.pem"), dir.join("ca.key"));
         let params = ca_params()?;
         let pair = if key.exists() {
-            let text = fs::read_to_string(&key).map_err(|e| broken(&key.display().to_string(), e))?;
+            let text =
+                fs::read_to_string(&key).map_err(|e| broken(&key.display().to_string(), e))?;
             KeyPair::from_pem(&text).map_err(|e| broken(&key.display().to_string(), e))?
         } else {
             let pair = KeyPair::generate().map_err(|e| broken("a new key", e))?;
             write_private(&key, &pair.serialize_pem())?;
             pair
         };
-        let issuer =
-            CertifiedIssuer::self_signed(params, pair).map_err(|e| broken("the CA's certificate", e))?;
+        let issuer = CertifiedIssuer::self_signed(params, pair)
+            .map_err(|e| broken("the CA's certificate", e))?;
         if !cert.exists() {
             write_private(&cert, &issuer.pem())?;
         }
@@ -114,7 +115,8 @@ impl Authority {
     /// # Errors
     /// When they can be neither read nor made.
     pub fn issued_files(&self, name: &str, hosts: &[String]) -> Result<(PathBuf, PathBuf)> {
-        let (cert, key) = (self.dir.join(format!("{name}.pem")), self.dir.join(format!("{name}.key")));
+        let (cert, key) =
+            (self.dir.join(format!("{name}.pem")), self.dir.join(format!("{name}.key")));
         if !cert.exists() || !key.exists() {
             let issued = self.issue(name, hosts)?;
             write_private(&key, &issued.key)?;

@@ -22,7 +22,12 @@ const IMAGE: &str = "tiny";
 ///
 /// # Errors
 /// When the cloud refuses.
-pub async fn make(world: &World, url: &str, ca: Option<String>, passwords: &Passwords) -> Result<()> {
+pub async fn make(
+    world: &World,
+    url: &str,
+    ca: Option<String>,
+    passwords: &Passwords,
+) -> Result<()> {
     let mut client = Client::new(world, url, ca);
     client.log_in(passwords.admin.expose()).await?;
     let flavors = client.get("/compute/v2.1/flavors?is_public=None").await?;
@@ -49,7 +54,8 @@ pub async fn make(world: &World, url: &str, ca: Option<String>, passwords: &Pass
 
 /// A disk of 1 MiB whose boot sector writes a line to the serial port and halts.
 fn disk() -> Bytes {
-    const TEXT: &[u8] = b"\r\nEverstack's sample image: this machine boots, and does nothing else.\r\n";
+    const TEXT: &[u8] =
+        b"\r\nEverstack's sample image: this machine boots, and does nothing else.\r\n";
     #[rustfmt::skip]
     const CODE: [u8; 33] = [
         0x31, 0xc0,             // xor ax, ax

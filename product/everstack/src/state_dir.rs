@@ -109,7 +109,8 @@ impl StateDir {
     pub fn take(&self) -> Result<Running> {
         let lock = self.lock_file()?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let who = self.read_pid().map_or("another process".to_owned(), |pid| format!("pid {pid}"));
+            let who =
+                self.read_pid().map_or("another process".to_owned(), |pid| format!("pid {pid}"));
             return Err(Error::conflict(format!(
                 "a cloud runs already in {} ({who}); stop it by `everstack down`, or choose another \
                  directory by --state-dir",

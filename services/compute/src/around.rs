@@ -69,9 +69,7 @@ pub(crate) fn group_hint(
     let Some(id) = group else { return Ok(None) };
     // That it is still there is asked when the servers join.
     let found = txn.snapshot().find::<ServerGroupRecord>(id)?;
-    let own = |group: &ServerGroupRecord| {
-        actor.is_admin || group.project_id == actor.project_id()
-    };
+    let own = |group: &ServerGroupRecord| actor.is_admin || group.project_id == actor.project_id();
     if !found.is_some_and(|group| own(&group)) {
         return Err(Error::bad_request(format!("Instance group {id} could not be found.")));
     }

@@ -60,8 +60,11 @@ pub fn join(txn: &mut Txn, hello: &NodeHello, uuid: &str, holder: &Holder) -> Re
             ..NodeRecord::clone(old)
         },
     };
-    let totals =
-        Resources::vm(record.inventory.vcpus.into(), record.inventory.ram_mib, record.inventory.disk_gib);
+    let totals = Resources::vm(
+        record.inventory.vcpus.into(),
+        record.inventory.ram_mib,
+        record.inventory.disk_gib,
+    );
     placement::providers::actions::ensure_node(txn, &record.uuid, &hello.name, &totals)?;
     if old.as_deref() != Some(&record) {
         txn.put(&hello.name, record)?;

@@ -165,7 +165,10 @@ impl Hub {
         let (answer, answered) = oneshot::channel();
         lock(&link.questions).insert(number, answer);
         let asked = async {
-            link.sender.send(ToNode::Question(number, question.clone())).await.map_err(|_| away(node))?;
+            link.sender
+                .send(ToNode::Question(number, question.clone()))
+                .await
+                .map_err(|_| away(node))?;
             answered.await.map_err(|_| away(node))
         };
         let result = self.0.state.world().timeout(self.0.config.answer_within, asked).await;
@@ -272,7 +275,9 @@ impl Hub {
         let left = self
             .0
             .state
-            .transact_in_lane("nodes", "nodes::leave", move |txn| actions::leave(txn, &node, &holder))
+            .transact_in_lane("nodes", "nodes::leave", move |txn| {
+                actions::leave(txn, &node, &holder)
+            })
             .await;
         if let Err(error) = left {
             // The presence keeper finds it when this controller's session is another.
@@ -385,12 +390,17 @@ impl Hub {
                         match source.order(&snapshot, &object).await {
                             Ok(order) => orders.extend(order),
                             Err(error) => {
-                                tracing::warn!(node = &**name, object = &**id, "no order: {error:?}");
+                                tracing::warn!(
+                                    node = &**name,
+                                    object = &**id,
+                                    "no order: {error:?}"
+                                );
                                 lock(&link.dirty).objects.insert(id.clone());
                             }
                         }
                     }
-                    if !orders.is_empty() && link.sender.send(ToNode::Orders(orders)).await.is_err() {
+                    if !orders.is_empty() && link.sender.send(ToNode::Orders(orders)).await.is_err()
+                    {
                         return;
                     }
                 }

@@ -75,7 +75,9 @@ impl Reconciler for PresenceKeeper {
         let Some(holder) = orphan else { return Ok(Next::Settled) };
         let name = key.to_owned();
         self.state
-            .transact_in_lane("nodes", "nodes::away", move |txn| actions::leave(txn, &name, &holder))
+            .transact_in_lane("nodes", "nodes::away", move |txn| {
+                actions::leave(txn, &name, &holder)
+            })
             .await?;
         Ok(Next::Settled)
     }

@@ -48,7 +48,10 @@ impl Record for NodeRecord {
     const SCOPE: Scope = Scope::Cell;
     const INDEXES: &'static [Index<Self>] = &[
         Index { name: "uuid", keys: |node, _| vec![node.uuid.clone()] },
-        Index { name: "controller", keys: |node, _| node.presence.controller.iter().cloned().collect() },
+        Index {
+            name: "controller",
+            keys: |node, _| node.presence.controller.iter().cloned().collect(),
+        },
     ];
 }
 

@@ -8,8 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use base::{Moment, Result, Revision, World};
-use tokio::sync::watch;
+use base::{Beacon, Moment, Result, Revision, Watcher, World};
 
 use crate::store::{
     Batch, Change, Condition, Item, Key, LeaseId, Outcome, Reading, Store, Transaction, Watch,
@@ -25,7 +24,7 @@ pub struct MemoryStore {
 
 struct Inner {
     data: Mutex<Data>,
-    revision: watch::Sender<Revision>,
+    revision: Beacon<Revision>,
 }
 
 #[derive(Default)]
@@ -49,7 +48,7 @@ const HISTORY: usize = 100_000;
 impl MemoryStore {
     /// An empty store.
     pub fn new(world: World) -> MemoryStore {
-        let inner = Inner { data: Mutex::default(), revision: watch::Sender::new(Revision(0)) };
+        let inner = Inner { data: Mutex::default(), revision: Beacon::new(Revision(0)) };
         MemoryStore { world, inner: Arc::new(inner) }
     }
 
@@ -61,7 +60,7 @@ impl MemoryStore {
         for lease in ended {
             data.end_lease(lease);
         }
-        self.inner.revision.send_if_modified(|seen| {
+        self.inner.revision.light(|seen| {
             let newer = *seen < data.revision;
             *seen = data.revision;
             newer
@@ -70,7 +69,7 @@ impl MemoryStore {
     }
 
     fn published(&self, data: &Data) {
-        self.inner.revision.send_replace(data.revision);
+        self.inner.revision.set(data.revision);
     }
 }
 
@@ -90,7 +89,10 @@ impl Data {
 
     fn range<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Item> {
         let start: Key = prefix.into();
-        self.items.range(start..).map(|(_, item)| item).take_while(move |i| i.key.starts_with(prefix))
+        self.items
+            .range(start..)
+            .map(|(_, item)| item)
+            .take_while(move |i| i.key.starts_with(prefix))
     }
 
     fn apply<'a>(&mut self, writes: impl Iterator<Item = &'a Write>) -> Revision {
@@ -186,7 +188,7 @@ impl Store for MemoryStore {
     }
 
     async fn watch(&self, after: Revision) -> Result<Box<dyn Watch>> {
-        let news = self.inner.revision.subscribe();
+        let news = self.inner.revision.watch();
         Ok(Box::new(MemoryWatch { store: self.clone(), after, news }))
     }
 
@@ -197,7 +199,7 @@ impl Store for MemoryStore {
         }
         data.compacted = data.compacted.max(upto.min(data.revision));
         // Watches that wait far behind learn it too.
-        self.inner.revision.send_modify(|_| {});
+        self.inner.revision.light(|_| true);
         Ok(())
     }
 
@@ -245,14 +247,14 @@ impl Store for MemoryStore {
 struct MemoryWatch {
     store: MemoryStore,
     after: Revision,
-    news: watch::Receiver<Revision>,
+    news: Watcher<Revision>,
 }
 
 #[async_trait]
 impl Watch for MemoryWatch {
     async fn next(&mut self) -> Result<Batch, WatchEnd> {
         loop {
-            self.news.borrow_and_update();
+            self.news.look(|_| ());
             {
                 let data = self.store.lock();
                 if self.after < data.compacted {
@@ -264,9 +266,7 @@ impl Watch for MemoryWatch {
                     return Ok(batch.clone());
                 }
             }
-            if self.news.changed().await.is_err() {
-                return Err(WatchEnd::Lost("the store is closed".into()));
-            }
+            self.news.changed().await;
         }
     }
 }

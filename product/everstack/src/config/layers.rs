@@ -124,7 +124,8 @@ impl Layers {
                         place.insert(part.to_owned(), value.clone());
                         break;
                     }
-                    let next = place.entry(part).or_insert_with(|| Value::Object(Default::default()));
+                    let next =
+                        place.entry(part).or_insert_with(|| Value::Object(Default::default()));
                     let Value::Object(next) = next else { break };
                     place = next;
                 }

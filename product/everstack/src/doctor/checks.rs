@@ -43,7 +43,13 @@ fn program(what: &'static str, path: &Path, needed: &'static str, package: &str)
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stderr);
             let found = format!("{}: {}", path.display(), text.lines().next().unwrap_or_default());
-            finding(what, Verdict::Bad, found, needed, format!("apt-get install --reinstall {package}"))
+            finding(
+                what,
+                Verdict::Bad,
+                found,
+                needed,
+                format!("apt-get install --reinstall {package}"),
+            )
         }
         Err(error) => {
             let found = format!("{}: {error}", path.display());
@@ -59,7 +65,9 @@ fn acceleration() -> Finding {
     let extension = flags.split_whitespace().find(|flag| matches!(*flag, "vmx" | "svm"));
     let device = fs::OpenOptions::new().read(true).write(true).open("/dev/kvm");
     match (extension, device) {
-        (Some(extension), Ok(_)) => finding("KVM", Verdict::Good, format!("{extension}, /dev/kvm"), needed, ""),
+        (Some(extension), Ok(_)) => {
+            finding("KVM", Verdict::Good, format!("{extension}, /dev/kvm"), needed, "")
+        }
         (Some(extension), Err(error)) => finding(
             "KVM",
             Verdict::Limited,
@@ -100,7 +108,9 @@ fn disk(state_dir: &Path) -> Finding {
             };
             finding("disk", verdict, format!("{free} GiB free at {}", place.display()), needed, "")
         }
-        Err(error) => finding("disk", Verdict::Bad, format!("{}: {error}", place.display()), needed, ""),
+        Err(error) => {
+            finding("disk", Verdict::Bad, format!("{}: {error}", place.display()), needed, "")
+        }
     }
 }
 
@@ -125,7 +135,11 @@ fn port(config: &Config) -> Finding {
             let (who, mend) = match ports::holder(address) {
                 Some(holder) => (
                     format!("{address} is held by {} (pid {})", holder.program, holder.pid),
-                    format!("choose another: --listen {}:{}", address.ip(), address.port().wrapping_add(1)),
+                    format!(
+                        "choose another: --listen {}:{}",
+                        address.ip(),
+                        address.port().wrapping_add(1)
+                    ),
                 ),
                 None => (format!("{address}: {error}"), String::new()),
             };
@@ -139,7 +153,9 @@ fn clock() -> Finding {
     let needed = "a clock kept right by NTP (controllers more than 2 s apart stand aside)";
     let keepers = ["chronyd", "ntpd", "ntpsec", "systemd-timesyn", "openntpd"];
     match processes().into_iter().find(|(_, name)| keepers.contains(&name.as_str())) {
-        Some((pid, name)) => finding("clock", Verdict::Good, format!("{name} (pid {pid})"), needed, ""),
+        Some((pid, name)) => {
+            finding("clock", Verdict::Good, format!("{name} (pid {pid})"), needed, "")
+        }
         None => finding(
             "clock",
             Verdict::Limited,
@@ -166,8 +182,14 @@ fn processes() -> Vec<(u32, String)> {
 
 fn foreign() -> Finding {
     let needed = "nothing else that runs machines or networks on this host";
-    let others =
-        ["libvirtd", "virtqemud", "nova-compute", "neutron-openvsw", "ovn-controller", "cinder-volume"];
+    let others = [
+        "libvirtd",
+        "virtqemud",
+        "nova-compute",
+        "neutron-openvsw",
+        "ovn-controller",
+        "cinder-volume",
+    ];
     let found: Vec<_> = processes()
         .into_iter()
         .filter(|(_, name)| others.contains(&name.as_str()))

@@ -24,7 +24,8 @@ fn every_route_is_refused_without_a_token() {
                 continue;
             }
             let body = RequestBody::Full(Bytes::new());
-            let answer = Client::new(&router).send(route.method.clone(), &filled(&route.path), body).await;
+            let answer =
+                Client::new(&router).send(route.method.clone(), &filled(&route.path), body).await;
             assert_eq!(answer.status, 401, "{} {}", route.method, route.path);
             walked += 1;
         }
@@ -44,8 +45,7 @@ fn what_needs_no_token_is_a_short_list() {
             .map(|route| format!("{} {}", route.method, route.path))
             .collect();
         // Both show who asks by a password.
-        let known =
-            ["POST /identity/v3/auth/tokens", "POST /identity/v3/users/{user_id}/password"];
+        let known = ["POST /identity/v3/auth/tokens", "POST /identity/v3/users/{user_id}/password"];
         let known = known.map(str::to_owned).into();
         assert_eq!(public, known);
     });
@@ -59,7 +59,8 @@ fn no_request_of_a_stranger_or_a_reader_is_a_server_error() {
         let token = lab.token();
         for route in router.routes() {
             for body in ["", "{", "[]", "{}", "{\"x\": 1}", "\"text\"", "null", "{\"server\": 5}"] {
-                let client = Client::new(&router).token(&token).header("content-type", "application/json");
+                let client =
+                    Client::new(&router).token(&token).header("content-type", "application/json");
                 let body = RequestBody::Full(Bytes::from(body));
                 let answer = client.send(route.method.clone(), &filled(&route.path), body).await;
                 assert!(
@@ -94,7 +95,8 @@ fn versions_are_found_without_a_token() {
     run(1, async |world| {
         let lab = Lab::new(&world, 1, 0).await;
         let client = Client::new(&lab.any().unwrap().router);
-        let places = ["/", "/identity", "/identity/v3", "/compute", "/compute/v2.1", "/image", "/placement"];
+        let places =
+            ["/", "/identity", "/identity/v3", "/compute", "/compute/v2.1", "/image", "/placement"];
         for path in places {
             let body = RequestBody::Full(Bytes::new());
             let answer = client.send(Method::GET, path, body).await;

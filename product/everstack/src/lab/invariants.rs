@@ -2,7 +2,10 @@
 
 use agent::fake::FakeNode;
 use base::{Map, Set};
-use compute::{quotas::UsageRecord, servers::{Phase, Power, ServerRecord}};
+use compute::{
+    quotas::UsageRecord,
+    servers::{GoneRecord, Phase, Power, ServerRecord},
+};
 use placement::AllocationRecord;
 use state::Snapshot;
 
@@ -33,26 +36,33 @@ impl Lab {
                 _ => false,
             };
             server.is_settled() && reached
-        }) && known.count::<compute::servers::GoneRecord>() == 0
+        }) && known.count::<GoneRecord>() == 0
     }
 
     /// Holds at every moment.
     pub async fn check(&self) {
         let state = self.state().await;
         let mut instances: Map<String, i64> = Map::new();
-        for server in state.all::<ServerRecord>().filter(|server| !server.is_deleted()) {
+        for server in state.all::<ServerRecord>() {
+            // Also one that is being deleted, until it is gone.
             *instances.entry(server.project_id.clone()).or_default() += 1;
-            let held = state.get::<AllocationRecord>(&server.id);
             assert_eq!(
-                held.is_some(),
+                state.get::<AllocationRecord>(&server.id).is_some(),
                 server.place.is_some(),
                 "the server {} has a place without an allocation, or the reverse",
                 server.id
             );
         }
+        // What may still be on a node that is away goes on holding its room there.
+        let held: Set<String> = state
+            .all::<GoneRecord>()
+            .filter(|gone| gone.holds)
+            .map(|gone| gone.server.clone())
+            .collect();
         for allocation in state.all::<AllocationRecord>() {
             assert!(
-                state.get::<ServerRecord>(&allocation.id).is_some(),
+                state.get::<ServerRecord>(&allocation.id).is_some()
+                    || held.contains(&*allocation.id),
                 "the allocation of {} has no server",
                 allocation.id
             );

@@ -5,7 +5,11 @@ use state::{Sealer, State, backend::EmbeddedStore};
 
 use super::up::say;
 use crate::{
-    cloud, config::{Config, StoreKind}, credentials::{self, Passwords}, pki::Authority, state_dir::StateDir,
+    cloud,
+    config::{Config, StoreKind},
+    credentials::{self, Passwords},
+    pki::Authority,
+    state_dir::StateDir,
 };
 
 /// Gives a user of the default domain a new password and prints it.
@@ -19,8 +23,13 @@ pub async fn password(world: &World, config: &Config, user: &str) -> Result<()> 
     }
     let running = dir.take()?;
     let store = EmbeddedStore::open(world.clone(), &dir.store()).await?;
-    let state =
-        State::open(world.clone(), std::sync::Arc::new(store.clone()), cloud::schema(), "admin-tool").await?;
+    let state = State::open(
+        world.clone(),
+        std::sync::Arc::new(store.clone()),
+        cloud::schema(),
+        "admin-tool",
+    )
+    .await?;
     let sealer = Sealer::open_or_create(world, &dir.sealing_key())?;
     let new: Secret = credentials::password(world);
     let mut identity = identity::Config::default();

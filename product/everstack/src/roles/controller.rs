@@ -109,10 +109,8 @@ pub async fn serve(world: &World, config: &Config, dir: &StateDir) -> Result<Ser
     credentials::write_files(dir.path(), &cloud, &passwords)?;
     credentials::write_private(&dir.url_file(), &url)?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let options = web::server::Options {
-        tls: tls.map(|tls| tls.config),
-        ..web::server::Options::default()
-    };
+    let options =
+        web::server::Options { tls: tls.map(|tls| tls.config), ..web::server::Options::default() };
     let serving = web::server::serve(
         world.clone(),
         listener,
@@ -220,9 +218,8 @@ async fn open_store(
 
 fn policies(config: &Config) -> Result<Vec<(String, web::Overrides)>> {
     let Some(path) = &config.controller.policy_file else { return Ok(Vec::new()) };
-    let overrides = web::Overrides::parse(&read(path)?).map_err(|error| {
-        Error::bad_request(format!("{}: {error}", path.display()))
-    })?;
+    let overrides = web::Overrides::parse(&read(path)?)
+        .map_err(|error| Error::bad_request(format!("{}: {error}", path.display())))?;
     // A rule's name tells its service.
     let mut by_service: base::Map<&str, web::Overrides> = base::Map::new();
     for (rule, text) in overrides.iter() {
@@ -248,11 +245,8 @@ async fn serve_nodes(
     let Some(address) = config.controller.node_listen else { return Ok(()) };
     let authority = Authority::open_or_make(&dir.pki())?;
     let (cert, key) = authority.issued_files("controller", &[CONTROLLER.to_owned()])?;
-    let identity = PeerIdentity {
-        ca: authority.cert()?,
-        cert: read(&cert)?,
-        key: Secret::new(read(&key)?),
-    };
+    let identity =
+        PeerIdentity { ca: authority.cert()?, cert: read(&cert)?, key: Secret::new(read(&key)?) };
     let served = Arc::new(NodeApi { controller: controller.clone() });
     carrier::Server::start(world, address, Some(&identity), served).await?;
     let peers = Peers { state: controller.state.clone(), client: PeerClient::new(Some(identity)) };
@@ -287,7 +281,9 @@ struct Peers {
 #[async_trait]
 impl nodes::Peers for Peers {
     async fn ask(&self, controller: &str, node: &str, question: Question) -> Result<Answer> {
-        let gone = || Error::unavailable(format!("The controller {controller} cannot be asked about {node}."));
+        let gone = || {
+            Error::unavailable(format!("The controller {controller} cannot be asked about {node}."))
+        };
         let address = self
             .state
             .known()

@@ -25,7 +25,8 @@ pub async fn node(world: &World, config: &Config) -> Result<()> {
     let dir = StateDir::open(&config.state_dir)?;
     let running = dir.take()?;
     let identity = identity(config)?;
-    let controllers = || Controllers::new(world, config.node.controllers.clone(), Some(identity.clone()));
+    let controllers =
+        || Controllers::new(world, config.node.controllers.clone(), Some(identity.clone()));
     let images = Arc::new(RemoteImages::new(controllers()));
     start(world, config, &dir, Arc::new(controllers()), images).await?;
     tracing::info!(node = node_name(config), "the node runs");
@@ -50,7 +51,11 @@ pub async fn start(
     for hardening in driver.hardening().iter().filter(|hardening| !hardening.holds) {
         tracing::warn!("not in force here: {}: {}", hardening.what, hardening.how);
     }
-    tracing::info!("machines run under {}: {}", driver.facts().acceleration, driver.acceleration_reason());
+    tracing::info!(
+        "machines run under {}: {}",
+        driver.facts().acceleration,
+        driver.acceleration_reason()
+    );
     let path = dir.node();
     let free = world.blocking({
         let path = path.clone();

@@ -46,8 +46,7 @@ pub(super) fn sighted(
         };
     }
     // Whether the node knows of the last wish.
-    let knows =
-        report.version.era == *era && report.version.revision >= server.intent.version;
+    let knows = report.version.era == *era && report.version.revision >= server.intent.version;
     let mut next = server.clone();
     let mut ended = None;
     match &report.state {

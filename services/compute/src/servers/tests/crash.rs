@@ -21,9 +21,7 @@ type Steps = for<'c> fn(&'c Cloud) -> std::pin::Pin<Box<dyn Future<Output = ()> 
 
 macro_rules! steps {
     (|$cloud:ident| $body:block) => {{
-        fn steps(
-            $cloud: &Cloud,
-        ) -> std::pin::Pin<Box<dyn Future<Output = ()> + '_>> {
+        fn steps($cloud: &Cloud) -> std::pin::Pin<Box<dyn Future<Output = ()> + '_>> {
             Box::pin(async move { $body })
         }
         steps
@@ -166,9 +164,7 @@ const REBOOT: Workflow = Workflow {
     }),
     act: steps!(|cloud| {
         // Once more is no harm, and whether it was done cannot be seen.
-        cloud
-            .insist_on(json!({"reboot": {"type": "HARD"}}), &["rebooting_hard", "ACTIVE"])
-            .await;
+        cloud.insist_on(json!({"reboot": {"type": "HARD"}}), &["rebooting_hard", "ACTIVE"]).await;
         let id = cloud.only().await;
         cloud.status("demo", &id, "ACTIVE").await;
         machines(cloud, 1).await;
@@ -223,8 +219,7 @@ async fn whole(cloud: &mut Cloud, workflow: &Workflow, fault: Option<(At, Fault)
     cloud.revive().await;
     cloud.settle().await;
     let list = cloud.list().await;
-    let unsettled: Vec<_> =
-        list.iter().filter(|s| !s["OS-EXT-STS:task_state"].is_null()).collect();
+    let unsettled: Vec<_> = list.iter().filter(|s| !s["OS-EXT-STS:task_state"].is_null()).collect();
     assert!(unsettled.is_empty(), "{unsettled:?}");
 }
 

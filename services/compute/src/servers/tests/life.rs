@@ -38,10 +38,11 @@ fn post_to_active_is_three_commits_and_delete_two() {
         assert_eq!(known.count::<ServerRecord>(), 0);
         assert_eq!(known.count::<GoneRecord>(), 0);
         assert_eq!(known.count::<DeletedServer>(), 1);
-        cloud.until("no machine is left", |cloud| {
-            cloud.nodes.iter().all(|node| node.host().on().is_empty())
-        })
-        .await;
+        cloud
+            .until("no machine is left", |cloud| {
+                cloud.nodes.iter().all(|node| node.host().on().is_empty())
+            })
+            .await;
     });
 }
 
@@ -185,11 +186,12 @@ fn a_node_goes_away_and_comes_back() {
         for node in &cloud.nodes {
             node.kill();
         }
-        cloud.until("the nodes are away", |cloud| {
-            let known = cloud.controller().state.known();
-            known.all::<nodes::NodeRecord>().all(|node| !node.is_up())
-        })
-        .await;
+        cloud
+            .until("the nodes are away", |cloud| {
+                let known = cloud.controller().state.known();
+                known.all::<nodes::NodeRecord>().all(|node| !node.is_up())
+            })
+            .await;
         let shown = cloud.get("admin", &format!("/servers/{kept}")).await.expect(200);
         assert_eq!(shown["server"]["status"], "ACTIVE");
         assert_eq!(shown["server"]["host_status"], "UNKNOWN");
@@ -201,10 +203,11 @@ fn a_node_goes_away_and_comes_back() {
         for node in &cloud.nodes {
             node.start();
         }
-        cloud.until("it is cleared away", |cloud| {
-            cloud.controller().state.known().count::<GoneRecord>() == 0
-        })
-        .await;
+        cloud
+            .until("it is cleared away", |cloud| {
+                cloud.controller().state.known().count::<GoneRecord>() == 0
+            })
+            .await;
         cloud.status("demo", &kept, "ACTIVE").await;
         let on: Vec<_> = cloud.nodes.iter().flat_map(|node| node.host().on()).collect();
         assert_eq!(on.len(), 1, "{on:?}");
@@ -218,11 +221,12 @@ fn a_node_that_goes_away_while_it_makes_a_server_ready() {
     settings.times.prepare = Duration::from_secs(100);
     run_with(8, 1, settings, ComputeConfig::default(), async |cloud| {
         let id = cloud.create("demo", "vm").await;
-        cloud.until("it has a place", |cloud| {
-            let known = cloud.controller().state.known();
-            known.get::<ServerRecord>(&id).is_some_and(|server| server.place.is_some())
-        })
-        .await;
+        cloud
+            .until("it has a place", |cloud| {
+                let known = cloud.controller().state.known();
+                known.get::<ServerRecord>(&id).is_some_and(|server| server.place.is_some())
+            })
+            .await;
         cloud.nodes[0].kill();
         let server = cloud.status("demo", &id, "ERROR").await;
         assert_eq!(
@@ -275,12 +279,13 @@ fn many_at_once_are_shown_before_they_are_made() {
             .expect(200);
         cloud.ask("demo", "2.96", &format!("DELETE /servers/{deleted}"), None).await.expect(204);
         cloud.settle().await;
-        cloud.until("all run", |cloud| {
-            let known = cloud.controller().state.known();
-            known.count::<BatchRecord>() == 0
-                && known.all::<ServerRecord>().filter(|s| s.launched_at.is_some()).count() == 99
-        })
-        .await;
+        cloud
+            .until("all run", |cloud| {
+                let known = cloud.controller().state.known();
+                known.count::<BatchRecord>() == 0
+                    && known.all::<ServerRecord>().filter(|s| s.launched_at.is_some()).count() == 99
+            })
+            .await;
         assert_eq!(cloud.status("demo", &renamed, "ACTIVE").await["name"], "other");
         cloud.get("demo", &format!("/servers/{deleted}")).await.expect(404);
         let list = cloud.get("demo", &format!("/servers?reservation_id={reservation}")).await;
@@ -288,10 +293,11 @@ fn many_at_once_are_shown_before_they_are_made() {
             let id = server["id"].as_str().unwrap();
             cloud.ask("demo", "2.96", &format!("DELETE /servers/{id}"), None).await.expect(204);
         }
-        cloud.until("all are gone", |cloud| {
-            cloud.controller().state.known().count::<ServerRecord>() == 0
-        })
-        .await;
+        cloud
+            .until("all are gone", |cloud| {
+                cloud.controller().state.known().count::<ServerRecord>() == 0
+            })
+            .await;
         assert_eq!(cloud.controller().state.known().count::<crate::servers::BlobUsers>(), 0);
     });
 }
@@ -314,9 +320,10 @@ fn tombstones_are_bounded() {
         assert_eq!(known.count::<DeletedServer>(), 5);
         assert_eq!(known.count::<crate::instance_actions::ActionsRecord>(), 5);
         cloud.world.sleep(Duration::from_secs(3700)).await;
-        cloud.until("the old ones go", |cloud| {
-            cloud.controller().state.known().count::<DeletedServer>() == 0
-        })
-        .await;
+        cloud
+            .until("the old ones go", |cloud| {
+                cloud.controller().state.known().count::<DeletedServer>() == 0
+            })
+            .await;
     });
 }

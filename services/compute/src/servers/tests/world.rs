@@ -116,9 +116,7 @@ pub(crate) fn run_with(
         let store = FaultyStore::new(world.clone(), Arc::new(MemoryStore::new(world.clone())));
         let dial = Arc::new(Dial::default());
         let nodes = (0..nodes)
-            .map(|n| {
-                FakeNode::new(&world, &format!("node{n}"), settings.clone(), dial.clone())
-            })
+            .map(|n| FakeNode::new(&world, &format!("node{n}"), settings.clone(), dial.clone()))
             .collect();
         let mut cloud = Cloud { world, store, nodes, dial, config };
         cloud.start_controller().await;
@@ -127,11 +125,12 @@ pub(crate) fn run_with(
             node.start();
         }
         cloud.settle().await;
-        cloud.until("all nodes are linked", |cloud| {
-            let known = cloud.controller().state.known();
-            known.all::<NodeRecord>().filter(|node| node.is_up()).count() == cloud.nodes.len()
-        })
-        .await;
+        cloud
+            .until("all nodes are linked", |cloud| {
+                let known = cloud.controller().state.known();
+                known.all::<NodeRecord>().filter(|node| node.is_up()).count() == cloud.nodes.len()
+            })
+            .await;
         cloud.store.reset_counts();
         test(&mut cloud).await;
         let faults = cloud.inconsistencies();
@@ -219,7 +218,11 @@ impl Cloud {
                 for (id, vcpus, ram, disk) in
                     [("1", 1, 512, 1), ("2", 2, 2048, 20), ("big", 500, 512, 1)]
                 {
-                    crate::flavors::create(txn, id, flavor(&format!("m{id}"), vcpus, ram, disk, now))?;
+                    crate::flavors::create(
+                        txn,
+                        id,
+                        flavor(&format!("m{id}"), vcpus, ram, disk, now),
+                    )?;
                 }
                 txn.create(IMAGE, image(now))
             })
@@ -229,10 +232,9 @@ impl Cloud {
 
     /// A project may have so many servers and cores.
     pub(crate) async fn raise_quota(&self, project: &str, most: i64) {
-        let limits: Map<String, i64> =
-            [("instances", most), ("cores", most), ("ram", most * 1000)]
-                .map(|(name, most)| (name.to_owned(), most))
-                .into();
+        let limits: Map<String, i64> = [("instances", most), ("cores", most), ("ram", most * 1000)]
+            .map(|(name, most)| (name.to_owned(), most))
+            .into();
         self.controller()
             .state
             .transact("test::quota", |txn| {
@@ -285,8 +287,7 @@ impl Cloud {
                     false => serde_json::from_slice(&bytes).expect("JSON"),
                 };
                 let text = |value: &http::HeaderValue| value.to_str().unwrap_or("").to_owned();
-                let headers =
-                    parts.headers.iter().map(|(k, v)| (k.to_string(), text(v))).collect();
+                let headers = parts.headers.iter().map(|(k, v)| (k.to_string(), text(v))).collect();
                 Answer { status: parts.status.as_u16(), body, headers }
             })
             .await
@@ -318,8 +319,7 @@ impl Cloud {
         let mut last = Value::Null;
         for _ in 0..2000 {
             self.revive().await;
-            let answer =
-                self.try_ask(token, "2.96", &format!("GET /servers/{id}"), None).await;
+            let answer = self.try_ask(token, "2.96", &format!("GET /servers/{id}"), None).await;
             if let Some(answer) = answer {
                 if answer.status == 200
                     && answer.body["server"]["status"] == status
@@ -338,8 +338,7 @@ impl Cloud {
     pub(crate) async fn gone(&self, token: &str, id: &str) {
         for _ in 0..2000 {
             self.revive().await;
-            let answer =
-                self.try_ask(token, "2.96", &format!("GET /servers/{id}"), None).await;
+            let answer = self.try_ask(token, "2.96", &format!("GET /servers/{id}"), None).await;
             if answer.is_some_and(|answer| answer.status == 404) {
                 return;
             }
