@@ -1,5 +1,7 @@
 //! The carrier over real sockets on loopback: messages arrive, strangers are refused.
 
+#![expect(clippy::unwrap_used, reason = "a test whose helper fails has failed")]
+
 use std::{net::SocketAddr, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;

@@ -1,6 +1,8 @@
 //! Measures a store: `storebench embedded DIR`, `storebench etcd ENDPOINT…`. Prints a table; asserts
 //! nothing.
 
+#![expect(clippy::print_stdout, reason = "it prints what it measured")]
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use base::{Revision, World};

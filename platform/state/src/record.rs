@@ -58,10 +58,12 @@ pub struct Schema {
 }
 
 type AnyRecord = Arc<dyn Any + Send + Sync>;
+/// A record, and the fields that this program does not know.
+type Decoded = (AnyRecord, Option<Value>);
 
 pub(crate) struct TableDef {
     pub(crate) name: &'static str,
-    pub(crate) decode: fn(&[u8]) -> Result<(AnyRecord, Option<Value>), serde_json::Error>,
+    pub(crate) decode: fn(&[u8]) -> Result<Decoded, serde_json::Error>,
     pub(crate) index: fn(&(dyn Any + Send + Sync), &str) -> Vec<(u8, String)>,
 }
 
@@ -111,7 +113,7 @@ impl Schema {
     }
 }
 
-fn decode<T: Record>(bytes: &[u8]) -> Result<(AnyRecord, Option<Value>), serde_json::Error> {
+fn decode<T: Record>(bytes: &[u8]) -> Result<Decoded, serde_json::Error> {
     let record: T = serde_json::from_slice(bytes)?;
     // Byte-equal is the usual case and needs no look at fields.
     if serde_json::to_vec(&record)? == bytes {

@@ -4,6 +4,8 @@
 //!
 //! `EVERSTACK_KILLS=1000` kills more often.
 
+#![expect(clippy::print_stdout, reason = "a child tells its parent what it wrote")]
+
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     os::unix::process::ExitStatusExt as _,
@@ -121,7 +123,8 @@ fn run_and_kill(dir: &Path, life: Duration) -> Vec<[u64; 3]> {
     // The test harness of the child says its own.
     let ready = lines.by_ref().any(|line| line.expect("read").ends_with("ready"));
     assert!(ready, "the child ended: {:?}", child.wait());
-    let reader = std::thread::scope(|scope| {
+
+    std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let mut acknowledged = Vec::new();
             for line in lines {
@@ -141,8 +144,7 @@ fn run_and_kill(dir: &Path, life: Duration) -> Vec<[u64; 3]> {
         let status = child.wait().expect("dead");
         assert_eq!(status.signal(), Some(9), "the child ended by itself: {status}");
         reader.join().expect("read")
-    });
-    reader
+    })
 }
 
 /// What was acknowledged so far, per producer: its last number. And the newest revision.

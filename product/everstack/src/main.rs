@@ -80,6 +80,7 @@ async fn become_role(cli: &Cli, config: &Config) -> Result<u8> {
 }
 
 /// Defaults, the file, the environment, flags.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn layers(cli: &Cli) -> Result<Layers> {
     let root = rustix::process::geteuid().is_root();
     let home = std::env::var_os("HOME").map(PathBuf::from);

@@ -4,6 +4,12 @@
 //!
 //! `EVERSTACK_POWER_CUTS=5000` tries more seeds.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::await_holding_lock,
+    reason = "it says what it did; the lock keeps its tests, which share one SQLite, apart"
+)]
+
 mod disk;
 mod vfs;
 

@@ -31,10 +31,10 @@ impl Lab {
         let Some(controller) = self.any() else { return false };
         let known = controller.state.known();
         known.all::<ServerRecord>().all(|server| {
-            let reached = match (server.phase, server.intent.power) {
-                (Phase::Failed, _) | (Phase::Running, Power::On) | (Phase::Off, _) => true,
-                _ => false,
-            };
+            let reached = matches!(
+                (server.phase, server.intent.power),
+                (Phase::Failed | Phase::Off, _) | (Phase::Running, Power::On)
+            );
             server.is_settled() && reached
         }) && known.count::<GoneRecord>() == 0
     }

@@ -67,9 +67,9 @@ fn welcome(config: &Config, dir: &StateDir, url: &str) -> String {
          Stop it: Ctrl-C leaves machines running; `everstack down --state-dir {path}` stops them too.\n"
     );
     if config.simulated.nodes > 0 {
-        let _never = write!(
+        let _never = writeln!(
             text,
-            "Its {} nodes are simulated: servers become ACTIVE, but nothing runs.\n",
+            "Its {} nodes are simulated: servers become ACTIVE, but nothing runs.",
             config.simulated.nodes
         );
     } else if !rustix::process::geteuid().is_root() {

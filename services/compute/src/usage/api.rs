@@ -117,12 +117,15 @@ fn servers(
     all
 }
 
+/// Servers with their ids.
+type Servers = Vec<(Arc<str>, Arc<ServerRecord>)>;
+
 /// One page of them; before 2.40 there are no pages.
 fn page(
     call: &Call<Compute>,
-    servers: Vec<(Arc<str>, Arc<ServerRecord>)>,
+    servers: Servers,
     collection: &str,
-) -> Result<(Vec<(Arc<str>, Arc<ServerRecord>)>, Option<Value>)> {
+) -> Result<(Servers, Option<Value>)> {
     if call.version < v(2, 40) {
         return Ok((servers, None));
     }

@@ -264,7 +264,7 @@ async fn update(call: Call<Identity>, depth: Depth) -> Result<Reply> {
                 return Err(missing(&owned, group.as_deref(), option.as_deref()));
             };
             write(txn, &owned, DomainConfig::clone(&old), &wanted)?;
-            Ok(txn.peek::<DomainConfig>(&owned)?)
+            txn.peek::<DomainConfig>(&owned)
         })
         .await?;
     // The whole, whatever part was changed.

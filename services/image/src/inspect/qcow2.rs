@@ -105,7 +105,9 @@ fn tables(
     if size.div_ceil(per_entry) > l1_entries {
         return refuse("its tables are too small for the size that it claims");
     }
-    if l1_entries > 0 && (l1_offset % cluster != 0 || !reader.holds(l1_offset, l1_entries * 8)) {
+    if l1_entries > 0
+        && (!l1_offset.is_multiple_of(cluster) || !reader.holds(l1_offset, l1_entries * 8))
+    {
         return refuse("its first-level table is not inside the file");
     }
     let refcounts = be64(header, 48);
@@ -113,7 +115,9 @@ fn tables(
     if refcount_bytes > MOST_REFCOUNTS.max(cluster) {
         return refuse("its table of reference counts is larger than qcow2 allows");
     }
-    if refcounts == 0 || refcounts % cluster != 0 || !reader.holds(refcounts, refcount_bytes.min(8))
+    if refcounts == 0
+        || !refcounts.is_multiple_of(cluster)
+        || !reader.holds(refcounts, refcount_bytes.min(8))
     {
         return refuse("its table of reference counts is not inside the file");
     }
@@ -132,7 +136,7 @@ fn tables(
         }
         for number in piece.chunks_exact(8) {
             let offset = be64(number, 0) & 0x00ff_ffff_ffff_fe00;
-            if offset != 0 && (offset % cluster != 0 || !reader.holds(offset, 8)) {
+            if offset != 0 && (!offset.is_multiple_of(cluster) || !reader.holds(offset, 8)) {
                 return refuse("a second-level table is not inside the file");
             }
         }

@@ -48,7 +48,7 @@ fn checked(reader: &Reader<'_>, footer: &[u8; 512], kind: u32) -> io::Result<Par
         }
         let block = u64::from(be32(&header, 32));
         let entries = u64::from(be32(&header, 28));
-        if !block.is_power_of_two() || block < 512 || block > 256 << 20 {
+        if !block.is_power_of_two() || !(512..=256 << 20).contains(&block) {
             return refuse("its blocks have no size that is allowed");
         }
         if !reader.holds(be64(&header, 16), entries * 4) {

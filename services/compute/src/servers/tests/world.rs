@@ -31,7 +31,6 @@ pub(crate) struct Controller {
     pub(crate) hub: Hub,
     pub(crate) runtime: Runtime,
     pub(crate) router: Router,
-    pub(crate) compute: Compute,
 }
 
 /// The cloud.
@@ -195,10 +194,10 @@ impl Cloud {
         crate::start(&compute, &runtime);
         hub.start(&runtime, Some(session));
         let router = Router::builder(world.clone(), Arc::new(Names))
-            .mount(crate::service(compute.clone()))
+            .mount(crate::service(compute))
             .build()
             .expect("router");
-        let controller = Controller { world, state, hub, runtime, router, compute };
+        let controller = Controller { world, state, hub, runtime, router };
         *self.dial.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(controller);
     }
 
