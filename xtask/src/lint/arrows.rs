@@ -1,5 +1,6 @@
 //! Which of our crates may depend on which: the drawing of the floors as a table. An arrow that is
-//! not in the table is refused, for tests too: a test that needs a higher floor belongs there.
+//! not in the table is refused, for tests too: a test that needs a higher floor belongs there. Services'
+//! tests may also use the agent, whose fake hosts behave.
 
 use super::facts::Facts;
 
@@ -31,6 +32,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
+/// What tests alone may depend on besides.
+const FOR_TESTS: &[(&str, &str)] = &[("services/", "node/agent")];
+
 /// Complaints about arrows that point up or sideways.
 pub fn check(facts: &Facts) -> Vec<String> {
     let mut complaints = Vec::new();
@@ -43,7 +47,10 @@ pub fn check(facts: &Facts) -> Vec<String> {
         for dependency in &package.dependencies {
             let target = dependency.path.as_deref().and_then(|path| facts.folder(path));
             let Some(target) = target else { continue };
-            if target != folder && !allowed.iter().any(|what| fits(target, what)) {
+            let for_tests = dependency.kind.as_deref() == Some("dev")
+                && FOR_TESTS.iter().any(|(who, what)| fits(folder, who) && fits(target, what));
+            let known = for_tests || allowed.iter().any(|what| fits(target, what));
+            if target != folder && !known {
                 complaints.push(format!("{folder} must not depend on {target}"));
             }
         }
@@ -63,7 +70,7 @@ mod tests {
     fn depends(who: &str, on: &str) -> Vec<String> {
         let package = Package {
             manifest_path: format!("/top/{who}/Cargo.toml").into(),
-            dependencies: vec![Dependency { path: Some(format!("/top/{on}").into()) }],
+            dependencies: vec![Dependency { path: Some(format!("/top/{on}").into()), kind: None }],
             ..Package::default()
         };
         check(&Facts {
@@ -84,6 +91,7 @@ mod tests {
             ("node/agent", "services/nodes"),
             ("services/image", "services/compute"),
             ("services/image", "product/everstack"),
+            ("services/image", "node/agent"),
             ("xtask", "platform/base"),
         ] {
             assert_eq!(depends(who, on).len(), 1, "{who} -> {on}");

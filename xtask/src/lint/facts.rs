@@ -43,6 +43,8 @@ pub struct Package {
 pub struct Dependency {
     /// Its folder, for our own.
     pub path: Option<PathBuf>,
+    /// `dev`, `build`, or none for an ordinary one.
+    pub kind: Option<String>,
 }
 
 /// A thing that cargo builds.
