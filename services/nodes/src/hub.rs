@@ -376,6 +376,7 @@ impl Hub {
         let mut complete = false;
         loop {
             let dirty = std::mem::take(&mut *lock(&link.dirty));
+            let mut unread = false;
             let snapshot = self.0.state.known();
             for source in &sources {
                 let objects: Vec<_> = if dirty.all {
@@ -396,6 +397,7 @@ impl Hub {
                                     "no order: {error:?}"
                                 );
                                 lock(&link.dirty).objects.insert(id.clone());
+                                unread = true;
                             }
                         }
                     }
@@ -405,7 +407,10 @@ impl Hub {
                     }
                 }
             }
-            if dirty.all && !complete {
+            if dirty.all && !complete && unread {
+                // A machine whose order could not be read is no stranger: all of them again.
+                lock(&link.dirty).all = true;
+            } else if dirty.all && !complete {
                 complete = true;
                 if link.sender.send(ToNode::Complete).await.is_err() {
                     return;

@@ -33,6 +33,7 @@ impl Record for Placed {
 struct Source {
     state: State,
     failures: Mutex<u32>,
+    unreadable: Mutex<u32>,
 }
 
 #[async_trait]
@@ -50,6 +51,13 @@ impl OrderSource for Source {
     }
     async fn order(&self, snapshot: &Snapshot, object: &Object) -> Result<Option<Order>> {
         let Some(placed) = snapshot.get::<Placed>(&object.id) else { return Ok(None) };
+        {
+            let mut unreadable = self.unreadable.lock().unwrap();
+            if *unreadable > 0 {
+                *unreadable -= 1;
+                return Err(base::Error::unavailable("a blob cannot be read just now"));
+            }
+        }
         Ok(Some(Order::Vm(VmOrder {
             id: VmId::from(&*object.id),
             epoch: Epoch(1),
@@ -101,7 +109,11 @@ async fn cloud(world: &World, store: &MemoryStore, name: &str) -> Cloud {
     let session = Session::begin(&state, Duration::from_secs(6), "").await.unwrap();
     let runtime = Runtime::new(&state);
     let hub = Hub::new(&state, HubConfig::default());
-    let source = Arc::new(Source { state: state.clone(), failures: Mutex::new(0) });
+    let source = Arc::new(Source {
+        state: state.clone(),
+        failures: Mutex::new(0),
+        unreadable: Mutex::new(0),
+    });
     hub.serve(source.clone());
     hub.start(&runtime, Some(session));
     Cloud { world, state, hub, source }
@@ -201,6 +213,28 @@ fn orders_go_out_and_reports_come_in() {
         assert_eq!(next(&mut node).await, ToNode::Forget(vec!["v1".into()]));
         node.sender.send(ToController::Beat(7)).await.unwrap();
         assert_eq!(next(&mut node).await, ToNode::Beat(7));
+    });
+}
+
+/// A node that was told *complete* without an order would take its machine for a stranger.
+#[test]
+fn complete_is_said_only_when_every_order_was_read() {
+    run(async |world| {
+        let store = MemoryStore::new(world.clone());
+        let cloud = cloud(&world, &store, "c1").await;
+        cloud.place("v1", true).await;
+        cloud.place("v2", true).await;
+        *cloud.source.unreadable.lock().unwrap() = 3;
+        let mut node = cloud.dial("n1", None);
+        assert!(matches!(next(&mut node).await, ToNode::Welcome { .. }));
+        let mut ordered = base::Set::new();
+        loop {
+            match next(&mut node).await {
+                ToNode::Complete => break,
+                message => ordered.extend(wanted(&message).iter().map(|(id, _)| (*id).to_owned())),
+            }
+        }
+        assert_eq!(ordered, ["v1", "v2"].map(str::to_owned).into());
     });
 }
 
