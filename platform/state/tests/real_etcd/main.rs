@@ -1,6 +1,8 @@
 //! The store in a real etcd: the suite that all stores pass, and what happens when members and
 //! connections fail. Started by `cargo xtask test`, in a network and process space of its own.
 
+#![expect(clippy::print_stdout, reason = "it says how much it did")]
+
 mod cluster;
 mod proxy;
 
@@ -183,7 +185,7 @@ async fn until_answered<T>(world: &World, ask: impl AsyncFn() -> base::Result<T>
     for _ in 0..200 {
         match ask().await {
             Ok(answer) => return answer,
-            Err(error) => assert_eq!(error.kind(), base::Kind::Unavailable, "{error:?}"),
+            Err(error) => assert_eq!(error.kind(), Kind::Unavailable, "{error:?}"),
         }
         world.sleep(Duration::from_millis(50)).await;
     }
