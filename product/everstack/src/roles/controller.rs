@@ -14,14 +14,14 @@ use carrier::{Identity as PeerIdentity, PeerClient, Served};
 use orders::{Answer, ControllerEnd, ImageSource, Question};
 use state::{
     Sealer, SessionRecord, State, Store,
-    backend::{EmbeddedStore, MemoryStore},
+    backend::{EmbeddedStore, EtcdStore, MemoryStore, etcd},
 };
 use tokio::sync::oneshot;
 
 use crate::{
     audit::AuditFile,
     cloud::{self, Controller, Parts},
-    config::{Config, StoreKind},
+    config::{self, Config, StoreKind},
     credentials::{self, Passwords},
     pki::Authority,
     ports,
@@ -211,9 +211,32 @@ async fn open_store(
         }
         StoreKind::Memory => (Arc::new(MemoryStore::new(world.clone())), None),
         StoreKind::Etcd => {
-            return Err(Error::bad_request("this build has no etcd store; use the embedded one"));
+            let store = EtcdStore::open(world.clone(), etcd_options(&config.controller)?).await?;
+            (Arc::new(store), None)
         }
     })
+}
+
+fn etcd_options(config: &config::Controller) -> Result<etcd::Options> {
+    if config.etcd_endpoints.is_empty() {
+        return Err(Error::bad_request(
+            "controller.store = \"etcd\" needs controller.etcd_endpoints: the members' URLs",
+        ));
+    }
+    let mut options = etcd::Options::new(config.etcd_endpoints.iter().cloned());
+    if let Some(ca) = &config.etcd_ca {
+        let identity = match (&config.etcd_cert, &config.etcd_key) {
+            (Some(cert), Some(key)) => Some((read(cert)?, Secret::new(read(key)?))),
+            (None, None) => None,
+            _ => {
+                return Err(Error::bad_request(
+                    "controller.etcd_cert and controller.etcd_key go together",
+                ));
+            }
+        };
+        options.tls = Some(etcd::Tls { ca: read(ca)?, identity });
+    }
+    Ok(options)
 }
 
 fn policies(config: &Config) -> Result<Vec<(String, web::Overrides)>> {
