@@ -10,7 +10,7 @@ use base::{Moment, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    LeaseId, Transaction, Write,
+    LeaseId, Outcome, Transaction, Write,
     record::{self, Record, Scope},
     state::State,
 };
@@ -74,9 +74,16 @@ impl Session {
         let put = Write::Put { key, value: value.into(), lease: Some(lease) };
         let transaction =
             Transaction { label: "session::announce", conditions: vec![], writes: vec![put] };
-        self.state.store().commit(&transaction).await?;
-        self.note(sent);
-        Ok(lease)
+        match self.state.store().commit(&transaction).await? {
+            Outcome::Done(_) => {
+                self.note(sent);
+                Ok(lease)
+            }
+            // Not announced, as far as is known: without its key this controller is dead to the others.
+            outcome => Err(base::Error::unavailable(format!(
+                "The session could not be announced: {outcome:?}"
+            ))),
+        }
     }
 
     fn note(&self, sent: Moment) {

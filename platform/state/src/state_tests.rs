@@ -268,3 +268,19 @@ fn a_foreign_store_is_refused() {
         assert_eq!(opened.err().unwrap().kind(), Kind::Conflict);
     });
 }
+
+#[test]
+fn a_session_is_begun_only_when_the_others_can_see_it() {
+    use crate::faulty::{At, Fault, FaultyStore};
+    run(5, async |world| {
+        let memory = Arc::new(MemoryStore::new(world.clone()));
+        let faulty = FaultyStore::new(world.clone(), memory);
+        let state = open(&world, Arc::new(faulty.clone()), "a").await;
+        faulty.script(At::Labeled("session::announce", 1), Fault::UnknownBefore);
+        let ttl = Duration::from_secs(6);
+        assert!(crate::Session::begin(&state, ttl, "").await.is_err());
+        let session = crate::Session::begin(&state, ttl, "").await.unwrap();
+        assert!(session.lives());
+        assert!(state.fresh().await.unwrap().get::<crate::SessionRecord>("a").is_some());
+    });
+}
