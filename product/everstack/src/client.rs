@@ -1,4 +1,5 @@
-//! A small HTTP client for the program's own commands (`status`, `down`): this cloud's APIs, nothing else.
+//! A small HTTP client for the program's own commands (`status`, `down`) and tests: this cloud's APIs,
+//! nothing else.
 
 use std::{sync::Arc, time::Duration};
 
@@ -80,6 +81,21 @@ impl Client {
     pub async fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
         let body = ("application/octet-stream", bytes);
         check(path, &self.send(Method::PUT, path, Some(body)).await?)
+    }
+
+    /// Any request, with any answer: its status and its body, null when that is not JSON.
+    ///
+    /// # Errors
+    /// When the cloud does not answer.
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Value)> {
+        let body = body.map(|body| ("application/json", Bytes::from(body.to_string())));
+        let answer = self.send(method, path, body).await?;
+        Ok((answer.status(), serde_json::from_slice(answer.body()).unwrap_or_default()))
     }
 
     /// The status of a GET.

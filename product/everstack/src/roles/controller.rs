@@ -52,7 +52,7 @@ pub struct Serving {
 pub async fn controller(world: &World, config: &Config) -> Result<()> {
     let dir = StateDir::open(&config.state_dir)?;
     let running = dir.take()?;
-    let serving = serve(world, config, &dir).await?;
+    let serving = serve(world, config, &dir, |store| store).await?;
     tracing::info!(url = serving.url, "the controller serves");
     super::up::until_told(world).await;
     serving.end().await?;
@@ -60,12 +60,17 @@ pub async fn controller(world: &World, config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Opens the store and serves the APIs; on the way out of it, everything that was begun ends with
-/// `world`'s scope.
+/// Opens the store, hands it through `wrap` and serves the APIs; on the way out of it, everything that
+/// was begun ends with `world`'s scope.
 ///
 /// # Errors
 /// When the store, the port or a file cannot be had.
-pub async fn serve(world: &World, config: &Config, dir: &StateDir) -> Result<Serving> {
+pub async fn serve(
+    world: &World,
+    config: &Config,
+    dir: &StateDir,
+    wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+) -> Result<Serving> {
     let listener = listen(config.listen).await?;
     let address = listener
         .local_addr()
@@ -79,6 +84,7 @@ pub async fn serve(world: &World, config: &Config, dir: &StateDir) -> Result<Ser
     let passwords = Passwords::open_or_make(world, dir.path())?;
     let name = config.controller.name.clone().unwrap_or_else(host_name);
     let (store, embedded) = open_store(world, config, dir).await?;
+    let store = wrap(store);
     let images = image::store::FileStore::open(&dir.images(), "local", &name).map_err(|error| {
         Error::internal(format!("{}: {error}", dir.images().display())).with_source(error)
     })?;

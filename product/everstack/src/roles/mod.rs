@@ -13,4 +13,4 @@ pub use controller::controller;
 pub use down::down;
 pub use node::node;
 pub use status::status;
-pub use up::{say, up};
+pub use up::{say, up, up_on};

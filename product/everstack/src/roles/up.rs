@@ -4,6 +4,7 @@ use std::{fmt::Write as _, io::Write as _, sync::Arc};
 
 use agent::fake::{FakeNode, FakeSettings, fake_inventory};
 use base::{Error, Result, World};
+use state::Store;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{controller, node};
@@ -14,9 +15,23 @@ use crate::{config::Config, local::LocalHub, sample, state_dir::StateDir};
 /// # Errors
 /// When it cannot start.
 pub async fn up(world: &World, config: &Config, with_sample: bool) -> Result<()> {
+    up_on(world, config, with_sample, |store| store).await
+}
+
+/// As [`up`], on the configured store as `wrap` gives it back: for tests of what happens when this
+/// process dies at some commit.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn up_on(
+    world: &World,
+    config: &Config,
+    with_sample: bool,
+    wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+) -> Result<()> {
     let dir = StateDir::open(&config.state_dir)?;
     let running = dir.take()?;
-    let serving = controller::serve(world, config, &dir).await?;
+    let serving = controller::serve(world, config, &dir, wrap).await?;
     let hub = Arc::new(LocalHub::new(world, &serving.controller.hub));
     let mut simulated = Vec::new();
     if config.simulated.nodes > 0 {
