@@ -45,7 +45,8 @@ pub async fn killed_beside_machines(world: World) {
         let servers = ledger.settle(&mut cloud).await;
         guest = servers.iter().find_map(|server| {
             let name = server["name"].as_str()?;
-            name.starts_with("guest").then(|| (name.into(), server["id"].as_str()?.into()))
+            name.starts_with("guest")
+                .then(|| (name.into(), server["id"].as_str().expect("an id").into()))
         });
         only_known_machines_run(&mut cloud, &servers).await;
         let now = self::machines(&cloud);
