@@ -116,41 +116,10 @@ struct Family {
     series: Map<String, Series>,
 }
 
-/// A set of metrics. The free functions of this module use the process's own.
+/// A set of metrics. A router has one, and nothing is kept for the whole process: what a dead controller
+/// measured must not hold on to it.
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Mutex<Map<&'static str, Family>>>);
-
-static PROCESS: std::sync::LazyLock<Registry> = std::sync::LazyLock::new(Registry::default);
-
-/// The process's own registry: what `/metrics` shows.
-pub fn registry() -> &'static Registry {
-    &PROCESS
-}
-
-/// A counter of the process. Asked again with the same name and labels, the same one.
-pub fn counter(name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Counter {
-    PROCESS.counter(name, help, labels)
-}
-
-/// A gauge of the process.
-pub fn gauge(name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Gauge {
-    PROCESS.gauge(name, help, labels)
-}
-
-/// A gauge of the process that is measured when somebody looks.
-pub fn gauge_measured(
-    name: &'static str,
-    help: &'static str,
-    labels: &[(&str, &str)],
-    measure: impl Fn() -> f64 + Send + Sync + 'static,
-) {
-    PROCESS.gauge_measured(name, help, labels, measure);
-}
-
-/// A histogram of the process; its name ends in `_seconds`.
-pub fn histogram(name: &'static str, help: &'static str, labels: &[(&str, &str)]) -> Histogram {
-    PROCESS.histogram(name, help, labels)
-}
 
 impl Registry {
     fn lock(&self) -> MutexGuard<'_, Map<&'static str, Family>> {

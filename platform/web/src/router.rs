@@ -127,6 +127,11 @@ pub struct RouterBuilder {
 }
 
 impl Router {
+    /// What `/metrics` shows, to add to.
+    pub fn metrics(&self) -> &Registry {
+        &self.0.registry
+    }
+
     /// A router without services.
     pub fn builder(world: World, authenticator: Arc<dyn Authenticator>) -> RouterBuilder {
         RouterBuilder {
@@ -135,7 +140,7 @@ impl Router {
             audit: Arc::new(AuditLog),
             base_url: BaseUrl::new("http://localhost"),
             limits: Limits::default(),
-            registry: crate::metrics::registry().clone(),
+            registry: Registry::default(),
             ready: Vec::new(),
             mounts: Vec::new(),
             discoveries: Vec::new(),
@@ -189,13 +194,6 @@ impl RouterBuilder {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
-        self
-    }
-
-    /// Other metrics than the process's own.
-    #[must_use]
-    pub fn registry(mut self, registry: Registry) -> Self {
-        self.registry = registry;
         self
     }
 

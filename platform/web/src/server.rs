@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Peer, RequestBody, Router, metrics, patience::Patient};
+use crate::{Peer, RequestBody, Router, patience::Patient};
 
 /// How a listener behaves.
 #[derive(Clone)]
@@ -110,7 +110,8 @@ pub async fn serve(
     let mut stop = pin!(stop);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(options.connections));
-    let open = metrics::gauge("everstack_web_connections", "Connections that are open.", &[]);
+    let open =
+        router.metrics().gauge("everstack_web_connections", "Connections that are open.", &[]);
     loop {
         let next = async {
             // Never closed, so that this never fails.

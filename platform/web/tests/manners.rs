@@ -545,8 +545,7 @@ fn changes_are_audited() {
 #[test]
 fn requests_are_counted_by_route() {
     run(async |world| {
-        let registry = web::metrics::Registry::default();
-        let router = builder(&world).registry(registry).build().expect("router");
+        let router = builder(&world).build().expect("router");
         let client = Client::new(&router).token("demo");
         client.get("/compute/v2.1/things/a").await.expect(200);
         client.get("/compute/v2.1/things/b").await.expect(200);

@@ -120,20 +120,20 @@ pub async fn start(parts: Parts) -> Result<Controller> {
         builder = builder.policy(&service, overrides);
     }
     let router = builder.build()?;
-    measure(&state, &hub);
+    measure(router.metrics(), &state, &hub);
     Ok(Controller { state, hub, runtime, router, images, session })
 }
 
-fn measure(state: &State, hub: &Hub) {
+fn measure(metrics: &web::metrics::Registry, state: &State, hub: &Hub) {
     let known = state.clone();
-    web::metrics::gauge_measured(
+    metrics.gauge_measured(
         "everstack_state_revision",
         "The newest revision seen.",
         &[],
         move || known.known().revision().0 as f64,
     );
     let links = hub.clone();
-    web::metrics::gauge_measured("everstack_nodes_linked", "Nodes linked here.", &[], move || {
+    metrics.gauge_measured("everstack_nodes_linked", "Nodes linked here.", &[], move || {
         links.linked().len() as f64
     });
 }
