@@ -10,6 +10,7 @@
 )]
 
 mod args;
+mod bench;
 mod cloud;
 mod conformance;
 mod debian;
@@ -38,6 +39,9 @@ cargo xtask <command>
   test [filter] [--yes] [--group unit|real]
                               all tests; the real ones start QEMU and etcd and need root
   lint [--guards]             the guards, formatting and clippy
+  bench [scenario…] [--json] [--yes]
+                              how fast and how big: start, tokens, servers, candidates;
+                              kept under target/bench/
   conformance <list or regex> [--keep] [--yes]
                               OpenStack's own tests against a fresh cloud of fake nodes;
                               writes docs/compatibility.md
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
 fn run(command: Option<&str>, args: Args) -> Result<()> {
     let project = Project::find()?;
     match command {
+        Some("bench") => bench::run(&project, args),
         Some("conformance") => conformance::run(&project, args),
         Some("demo") => demo::run(&project, args),
         Some("test") => test::run(&project, args),

@@ -158,7 +158,7 @@ impl Inner {
         if let Some(page) = self.page(&head.method, &head.path, way) {
             return page;
         }
-        let Some((service, rest)) = self.locate(&head.path) else {
+        let Some((service, rest, legacy)) = self.locate(&head.path) else {
             let under =
                 |root: &str| head.path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
             let Some(root) = self.roots.iter().find(|root| under(root.path)) else {
@@ -186,7 +186,7 @@ impl Inner {
         if filter_first && !public {
             way.actor = self.authenticate(&parts.headers).await?;
         }
-        if let Some(scheme) = &service.scheme {
+        if let Some(scheme) = service.scheme.as_ref().filter(|_| !legacy) {
             let words = match service.info.envelope {
                 Envelope::Placement => Words::Placement,
                 _ => Words::Nova,
@@ -195,7 +195,8 @@ impl Inner {
             way.version = Some(scheme.negotiate(&parts.headers, words)?);
             way.negotiating = false;
         }
-        let version = way.version.unwrap_or_default();
+        let oldest = service.scheme.as_ref().map(|scheme| scheme.min);
+        let version = way.version.or(oldest).unwrap_or_default();
         let Some((found, project)) = found else { return Err(service.info.envelope.no_route()) };
         let card = service.choose(&found, &head.method, version, way)?;
         way.card = Some(card);
@@ -246,11 +247,15 @@ impl Inner {
         Ok(reply)
     }
 
-    /// The service whose prefix the path has, and what is below.
-    fn locate<'p>(&self, path: &'p str) -> Option<(&Mounted, &'p str)> {
+    /// The service whose prefix the path has, what is below, and whether it is the legacy prefix.
+    fn locate<'p>(&self, path: &'p str) -> Option<(&Mounted, &'p str, bool)> {
+        let below = |prefix: &str| {
+            let rest = path.strip_prefix(prefix)?;
+            (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+        };
         self.services.iter().find_map(|service| {
-            let rest = path.strip_prefix(service.info.prefix)?;
-            (rest.is_empty() || rest.starts_with('/')).then_some((service, rest))
+            let usual = below(service.info.prefix).map(|rest| (service, rest, false));
+            usual.or_else(|| Some((service, below(service.legacy?)?, true)))
         })
     }
 

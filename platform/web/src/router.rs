@@ -59,6 +59,8 @@ pub(crate) type Readiness = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 /// A service without the type of its context.
 pub(crate) struct Mounted {
     pub(crate) info: Arc<ServiceInfo>,
+    /// Another prefix, for the oldest microversion only.
+    pub(crate) legacy: Option<&'static str>,
     pub(crate) scheme: Option<MicroversionScheme>,
     pub(crate) project_in_path: bool,
     pub(crate) routes: Routes,
@@ -349,6 +351,7 @@ fn mount<C: Clone + Send + Sync + 'static>(
         info: Arc::new(ServiceInfo { name, prefix, envelope, rules }),
         scheme: microversions,
         project_in_path: service.project_in_path,
+        legacy: service.legacy,
         routes,
         cards: mounted,
         unmatched: Stats::new(registry, name, &Method::GET, "none"),

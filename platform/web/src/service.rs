@@ -14,6 +14,7 @@ pub struct Service<C> {
     pub(crate) rules: Vec<(&'static str, &'static str)>,
     pub(crate) discovery: Option<Discovery>,
     pub(crate) project_in_path: bool,
+    pub(crate) legacy: Option<&'static str>,
 }
 
 impl<C> Service<C> {
@@ -34,6 +35,7 @@ impl<C> Service<C> {
             rules: Vec::new(),
             discovery: None,
             project_in_path: false,
+            legacy: None,
         }
     }
 
@@ -69,6 +71,14 @@ impl<C> Service<C> {
     #[must_use]
     pub fn project_in_path(mut self) -> Self {
         self.project_in_path = true;
+        self
+    }
+
+    /// The same is also served under this prefix, in the oldest microversion whatever is asked for: as
+    /// Nova's v2.0.
+    #[must_use]
+    pub fn legacy(mut self, prefix: &'static str) -> Self {
+        self.legacy = Some(prefix);
         self
     }
 

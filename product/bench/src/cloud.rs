@@ -104,12 +104,15 @@ impl Cloud {
     pub fn pss_mib(&self) -> Result<f64, Failure> {
         let mut kib = 0.0;
         for pid in family(self.child.id())? {
-            let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else {
-                continue;
+            let text = match fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) {
+                Ok(text) => text,
+                // It ended since it was listed.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error.into()),
             };
-            let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap_or_default();
-            kib +=
-                line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
+            let line = text.lines().find(|line| line.starts_with("Pss:"));
+            let words = line.and_then(|line| line.split_whitespace().nth(1)).ok_or("no Pss")?;
+            kib += words.parse::<f64>()?;
         }
         Ok(kib / 1024.0)
     }
@@ -121,7 +124,12 @@ impl Cloud {
         let lines = text.lines().filter(|line| {
             line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
         });
-        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+        let values: Vec<f64> =
+            lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+        if values.is_empty() {
+            return Err(format!("there is no metric {name}").into());
+        }
+        Ok(values.iter().sum())
     }
 }
 

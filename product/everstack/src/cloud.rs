@@ -17,6 +17,8 @@ use crate::credentials::Passwords;
 
 /// What a controller needs from outside.
 pub struct Parts {
+    /// How the image service behaves.
+    pub images: image::Options,
     /// Its own scope of the world.
     pub world: World,
     /// The store, shared with the other controllers.
@@ -100,7 +102,7 @@ pub async fn start(parts: Parts) -> Result<Controller> {
     identity.bootstrap(&begin).await?;
     let runtime = Runtime::new(&state);
     let hub = Hub::new(&state, HubConfig::default());
-    let images = Images::new(&state, parts.image_store, image::Options::default());
+    let images = Images::new(&state, parts.image_store, parts.images);
     let compute =
         Compute { state: state.clone(), hub: hub.clone(), config: ComputeConfig::default() };
     compute::start(&compute, &runtime);

@@ -68,7 +68,8 @@ pub fn service(compute: Compute) -> Service<Compute> {
         .microversions(versions::MICROVERSIONS)
         .discovery(versions::discovery())
         .rules(policies::RULES)
-        .project_in_path();
+        .project_in_path()
+        .legacy(versions::LEGACY);
     rooms.into_iter().fold(service, Service::room)
 }
 

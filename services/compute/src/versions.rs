@@ -19,18 +19,31 @@ pub(crate) const MICROVERSIONS: MicroversionScheme = MicroversionScheme {
 /// Where the API is.
 pub(crate) const PREFIX: &str = "/compute/v2.1";
 
+/// Where old clients look for it: v2.1 without microversions.
+pub(crate) const LEGACY: &str = "/compute/v2";
+
 /// The version documents.
 pub(crate) fn discovery() -> Discovery {
     Discovery {
         style: DiscoveryStyle::Nova,
         root: crate::links::ROOT,
-        versions: vec![VersionDoc {
-            id: "v2.1",
-            status: "CURRENT",
-            updated: "2013-07-23T11:33:21Z",
-            path: PREFIX,
-            microversions: Some(MICROVERSIONS),
-        }],
+        // Tools expect the oldest first, as Nova lists them.
+        versions: vec![
+            VersionDoc {
+                id: "v2.0",
+                status: "SUPPORTED",
+                updated: "2011-01-21T11:33:21Z",
+                path: LEGACY,
+                microversions: None,
+            },
+            VersionDoc {
+                id: "v2.1",
+                status: "CURRENT",
+                updated: "2013-07-23T11:33:21Z",
+                path: PREFIX,
+                microversions: Some(MICROVERSIONS),
+            },
+        ],
     }
 }
 

@@ -72,7 +72,11 @@ fn all(project: &Project, what: &str, keep: bool, yes: bool) -> Result<Outcome> 
     let _ = fs::remove_dir_all(&workspace);
     let _ = fs::remove_file(registry(&workspace));
 
-    let cloud = Cloud::start(project, NAME, &["--simulated", NODES])?;
+    let cloud = Cloud::start(
+        project,
+        NAME,
+        &["--simulated", NODES, "--set", "image.require_format_match=false"],
+    )?;
     let suite = Suite { project, venv: &venv, cloud: &cloud, workspace };
     let outcome = suite
         .prepare()

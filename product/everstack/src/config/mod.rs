@@ -35,6 +35,8 @@ pub struct Config {
     pub controller: Controller,
     /// The node. Since 0.1
     pub node: Node,
+    /// The image service. Since 0.1
+    pub image: Image,
     /// Simulated nodes in place of a real one. Since 0.1
     pub simulated: Simulated,
 }
@@ -129,6 +131,15 @@ pub struct Node {
     pub key: Option<PathBuf>,
 }
 
+/// The image service's own settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// Content must be of the declared `disk_format`. Without this, content that nothing recognises is
+    /// taken, and never booted; what reaches outside itself is refused always.
+    pub require_format_match: bool,
+}
+
 /// Simulated nodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -188,6 +199,7 @@ impl Config {
                 cert: None,
                 key: None,
             },
+            image: Image { require_format_match: true },
             simulated: Simulated {
                 nodes: 0,
                 vcpus: 64,

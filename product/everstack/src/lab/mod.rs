@@ -129,6 +129,7 @@ impl Lab {
             passwords: Passwords { admin: Secret::new("admin"), demo: Secret::new("demo") },
             identity: identity::Config::default().with_cheap_hashes(),
             policies: vec![],
+            images: image::Options::default(),
             session_ttl: Duration::from_secs(10),
             audit: Arc::new(web::AuditLog),
         });

@@ -78,6 +78,39 @@ fn a_server_is_active_after_three_commits_and_gone_after_three() {
     });
 }
 
+#[test]
+fn compute_answers_old_clients_and_refuses_what_it_cannot_do() {
+    run(2, async |world| {
+        let lab = Lab::new(&world, 1, 1).await;
+        lab.flavor().await;
+        let image = lab.image().await;
+        let versions = lab.insist(Method::GET, "/compute", None).await.json();
+        assert_eq!(versions["versions"][0]["id"], "v2.0");
+        let one = lab.insist(Method::GET, "/compute/v2", None).await.expect(200).json();
+        assert_eq!(one["version"]["id"], "v2.0");
+        // As 2.1 has it, though 2.37 is asked for: no description, which came with 2.19.
+        let id = lab.create("one", &image).await.unwrap();
+        let path = format!("/compute/v2/servers/{id}");
+        let server = lab.insist(Method::GET, &path, None).await.expect(200).json();
+        assert_eq!(server["server"]["name"], "one");
+        assert!(server["server"].get("description").is_none(), "{server}");
+        assert!(lab.server(&id).await.get("description").is_some());
+
+        let path = format!("/compute/v2.1/servers/{id}");
+        let long = json!({"server": {"accessIPv6": "0:0:0:0:0:babe:220.12.22.2"}});
+        lab.insist(Method::PUT, &path, Some(long)).await.expect(200);
+        assert_eq!(lab.server(&id).await["accessIPv6"], "::babe:dc0c:1602");
+
+        lab.settle().await;
+        let rebuild = json!({"rebuild": {"imageRef": image}});
+        let action = format!("{path}/action");
+        let refused = lab.insist(Method::POST, &action, Some(rebuild)).await.expect(409).json();
+        let text = refused["conflictingRequest"]["message"].as_str().unwrap();
+        assert!(text.contains("this cloud cannot do it yet"), "{text}");
+        lab.check_settled().await;
+    });
+}
+
 /// Two servers are made, one is stopped and started, one deleted; each commit of it fails once in each
 /// way, and the end is the same.
 #[test]

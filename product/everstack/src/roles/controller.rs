@@ -105,6 +105,10 @@ pub async fn serve(
         passwords: passwords.clone(),
         identity,
         policies: policies(config)?,
+        images: image::Options {
+            require_format_match: config.image.require_format_match,
+            ..image::Options::default()
+        },
         session_ttl: Duration::from_secs(config.controller.session_ttl_s.max(3)),
         audit: Arc::new(AuditFile::open(world, &dir.audit())?),
     })

@@ -77,6 +77,7 @@ impl Cloud {
             passwords: Passwords { admin: Secret::new("admin"), demo: Secret::new("demo") },
             identity: identity::Config::default().with_cheap_hashes(),
             policies: vec![],
+            images: image::Options::default(),
             session_ttl: Duration::from_secs(10),
             audit: Arc::new(web::AuditLog),
         })

@@ -1,6 +1,6 @@
 //! `/os-aggregates`
 
-use base::{Error, Kind, Map, Result, Set};
+use base::{Error, Map, Result, Set};
 use serde_json::{Value, json};
 use state::Txn;
 use web::{Call, Card, Policy, Reply, Target};
@@ -188,8 +188,7 @@ async fn images(call: Call<Compute>) -> Handled {
     }
     let snapshot = call.context.state.fresh().await?;
     snapshot.find::<AggregateRecord>(&id)?.ok_or_else(|| not_found(&id))?;
-    Err(Error::new(
-        Kind::NotImplemented,
+    Err(Error::conflict(
         "Images cannot be fetched ahead in this cloud: a node fetches an image when its first server \
          needs it.",
     ))

@@ -123,8 +123,8 @@ async fn update(call: Call<Compute>) -> Result<Reply> {
             Some(_) => Some(text("description")),
         },
         hostname: text("hostname"),
-        access_ip_v4: text("accessIPv4"),
-        access_ip_v6: text("accessIPv6"),
+        access_ip_v4: text("accessIPv4").as_deref().map(canonical_address),
+        access_ip_v6: text("accessIPv6").as_deref().map(canonical_address),
         auto_disk_config: asked["OS-DCF:diskConfig"].as_str().map(|word| word == "AUTO"),
     };
     let record = call
@@ -160,10 +160,14 @@ pub(crate) async fn allowed(call: &Call<Compute>, policy: &str) -> Result<Server
     Ok(server)
 }
 
-/// 501: the real service has it, this cloud has not (yet).
+/// 409: the real service has it, this cloud has not (yet).
 pub(crate) fn not_here(what: &str) -> Error {
-    Error::new(
-        base::Kind::NotImplemented,
-        format!("The requested functionality is not supported: {what}."),
-    )
+    Error::conflict(format!(
+        "The requested functionality is not supported: this cloud cannot do it yet ({what})."
+    ))
+}
+
+/// An address in its short form, as Nova keeps it; anything else as it is.
+pub(crate) fn canonical_address(text: &str) -> String {
+    text.parse::<std::net::IpAddr>().map_or_else(|_| text.to_owned(), |address| address.to_string())
 }
