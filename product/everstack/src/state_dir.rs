@@ -102,13 +102,24 @@ impl StateDir {
             .map_err(|error| Error::bad_request(format!("{}: {error}", self.0.display())))
     }
 
-    /// Takes the directory for this process.
+    /// Takes the directory for this process. Waits for a moment when the process that had it is dead: what it
+    /// was just starting as it died holds the lock too, until it has become another program.
     ///
     /// # Errors
     /// `Conflict` names the process that has it.
+    #[expect(clippy::disallowed_methods, reason = "at the start, when nothing runs yet")]
     pub fn take(&self) -> Result<Running> {
         let lock = self.lock_file()?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let free = || flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+        let mut taken = free();
+        for _ in 0..250 {
+            if taken || self.read_pid().is_none_or(lives) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            taken = free();
+        }
+        if !taken {
             let who =
                 self.read_pid().map_or("another process".to_owned(), |pid| format!("pid {pid}"));
             return Err(Error::conflict(format!(
@@ -143,9 +154,36 @@ impl StateDir {
     }
 }
 
+fn lives(pid: i32) -> bool {
+    rustix::process::Pid::from_raw(pid)
+        .is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "it gives one that does not wait time to fail")]
+    fn what_a_dead_process_was_starting_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let mut dead = std::process::Command::new("true").spawn().unwrap();
+        dead.wait().unwrap();
+        fs::write(state.pid_file(), dead.id().to_string()).unwrap();
+        let held = state.lock_file().unwrap();
+        flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+        std::thread::scope(|scope| {
+            let taker = scope.spawn(|| state.take());
+            for _ in 0..50 {
+                if !taker.is_finished() {
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                }
+            }
+            drop(held);
+            taker.join().unwrap().unwrap();
+        });
+    }
 
     #[test]
     fn one_process_at_a_time() {

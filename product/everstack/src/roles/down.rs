@@ -27,9 +27,15 @@ pub async fn down(world: &World, config: &Config, wipe: bool) -> Result<()> {
     if let Some(pid) = dir.running()? {
         say(&format!("Stopping the cloud (pid {pid}) …\n"))?;
         let process = Pid::from_raw(pid).ok_or_else(|| Error::internal("a strange pid"))?;
-        kill_process(process, Signal::TERM).map_err(|error| {
-            Error::forbidden(format!("the process {pid} cannot be told to end: {error}"))
-        })?;
+        match kill_process(process, Signal::TERM) {
+            // Dead already: what it was starting as it died lets go of the directory in a moment.
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => {
+                return Err(Error::forbidden(format!(
+                    "the process {pid} cannot be told to end: {error}"
+                )));
+            }
+        }
         let deadline = world.now() + ORDERLY;
         while dir.running()?.is_some() {
             if world.now() >= deadline {
