@@ -127,7 +127,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// One request. None when it was answered 503 or not at all: nothing is said then.
+    /// One request. None when it was answered 503: nothing is said then. Silence is no answer.
     async fn ask(
         &self,
         to: usize,
@@ -136,16 +136,14 @@ impl Cluster {
         body: Option<Value>,
         count: &mut Count,
     ) -> Option<u16> {
-        match self.clients[to].request(method.clone(), path, body.as_ref()).await {
-            Ok((status, _)) if status != 503 => {
-                assert!(status != 500, "{method} {path}: {status}");
-                Some(status.as_u16())
-            }
-            _ => {
-                count.refused += 1;
-                None
-            }
+        let asked = self.clients[to].request(method.clone(), path, body.as_ref()).await;
+        let (status, answer) = asked.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        if status == 503 {
+            count.refused += 1;
+            return None;
         }
+        assert!(status != 500, "{method} {path}: {answer}");
+        Some(status.as_u16())
     }
 
     /// Something is made at one controller, read at the other, deleted there, and missed at the first.
@@ -234,15 +232,18 @@ async fn what_one_controller_acknowledged_the_other_shows_whatever_happens_to_et
         assert!(cluster.turn(&mut calm).await, "refused without a reason:\n{}", first.said());
     }
     println!("calm: {calm:?}");
-    // Each member in turn: the one that leads and those that serve the watches are among them.
+    // Each member in turn, so that the one that leads and those that serve the watches are among them; the
+    // kills first, since a stopped one no longer leads.
     for (number, process) in members.iter_mut().enumerate() {
-        process.signal(Signal::STOP);
-        let heal = || process.signal(Signal::CONT);
-        cluster.through(&format!("m{number} is stopped and goes on"), AWAY, heal).await;
         process.signal(Signal::KILL);
         process.child.wait().expect("it ends");
         let heal = || *process = member(directory, number);
         cluster.through(&format!("m{number} is killed and started"), AWAY, heal).await;
+    }
+    for (number, process) in members.iter().enumerate() {
+        process.signal(Signal::STOP);
+        let heal = || process.signal(Signal::CONT);
+        cluster.through(&format!("m{number} is stopped and goes on"), AWAY, heal).await;
     }
     // Without a quorum nothing is said, neither true nor old; then all is as before.
     for process in &members[..2] {
