@@ -1,6 +1,9 @@
 //! Parts of a server that have no records of their own here: addresses, interfaces, volumes and security
 //! groups (there is no service for them yet), diagnostics, password, topology, consoles, migrations.
 
+#[cfg(test)]
+mod tests;
+
 use base::{Error, Kind, Result};
 use orders::{Answer, Question, VmId};
 use serde_json::{Value, json};
@@ -242,7 +245,11 @@ async fn diagnostics(call: Call<Compute>) -> Result<Reply> {
     }
     let number = |name: &str| seen.get(name).filter(|n| n.is_u64()).cloned().unwrap_or(Value::Null);
     let list = |name: &str| seen.get(name).filter(|l| l.is_array()).cloned().unwrap_or(json!([]));
-    let cpus = list("cpu_details");
+    let cpu = |seen: &Value| {
+        let of = |name: &str| seen.get(name).cloned().unwrap_or(Value::Null);
+        json!({"id": of("id"), "time": of("time"), "utilisation": of("utilisation")})
+    };
+    let cpus: Vec<Value> = list("cpu_details").as_array().into_iter().flatten().map(cpu).collect();
     Ok(Reply::ok(json!({
         "state": "running",
         "driver": "libvirt",

@@ -140,6 +140,10 @@ fn page(
 }
 
 async fn index(call: Call<Compute>) -> Result<Reply> {
+    if call.path.ends_with('/') {
+        // A project without an id, not the list.
+        return Err(Error::not_found("The resource could not be found."));
+    }
     validate::check_query(&LIST_QUERY, &call.query, call.version, Style::Nova)?;
     let now = call.world.wall();
     let period = period(&call, now)?;

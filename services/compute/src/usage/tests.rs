@@ -115,3 +115,11 @@ fn what_is_no_period() {
         cloud.get("other", "/os-simple-tenant-usage/p-demo").await.refusal(403);
     });
 }
+
+#[test]
+fn a_project_without_an_id_is_not_the_list() {
+    run(1, 1, async |cloud| {
+        cloud.get("admin", "/os-simple-tenant-usage").await.expect(200);
+        cloud.get("admin", "/os-simple-tenant-usage/").await.expect(404);
+    });
+}
